@@ -1,0 +1,87 @@
+"""Git for machine-learning models: content-addressed versions, lineage, push and pull between registries."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from friday_store.errors import (
+        AmbiguousRevisionError,
+        ConflictError,
+        FridayStoreError,
+        GateError,
+        IntegrityError,
+        InvalidNameError,
+        InvalidValueError,
+        ModelNotFoundError,
+        PluginError,
+        RepositoryError,
+        SerializationError,
+        StorageError,
+        UntrustedArtifactError,
+        VersionExistsError,
+    )
+    from friday_store.hookspecs import Part, Serializer, Trainer, hookimpl
+    from friday_store.registry import ModelRegistry, ModelStatus
+
+_HOMES: Final = {
+    "AmbiguousRevisionError": "errors",
+    "ConflictError": "errors",
+    "FridayStoreError": "errors",
+    "GateError": "errors",
+    "IntegrityError": "errors",
+    "InvalidNameError": "errors",
+    "InvalidValueError": "errors",
+    "ModelNotFoundError": "errors",
+    "ModelRegistry": "registry",
+    "ModelStatus": "registry",
+    "Part": "hookspecs",
+    "PluginError": "errors",
+    "RepositoryError": "errors",
+    "SerializationError": "errors",
+    "Serializer": "hookspecs",
+    "StorageError": "errors",
+    "Trainer": "hookspecs",
+    "UntrustedArtifactError": "errors",
+    "VersionExistsError": "errors",
+    "hookimpl": "hookspecs",
+}
+
+__all__ = [
+    "AmbiguousRevisionError",
+    "ConflictError",
+    "FridayStoreError",
+    "GateError",
+    "IntegrityError",
+    "InvalidNameError",
+    "InvalidValueError",
+    "ModelNotFoundError",
+    "ModelRegistry",
+    "ModelStatus",
+    "Part",
+    "PluginError",
+    "RepositoryError",
+    "SerializationError",
+    "Serializer",
+    "StorageError",
+    "Trainer",
+    "UntrustedArtifactError",
+    "VersionExistsError",
+    "hookimpl",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

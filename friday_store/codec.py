@@ -1,0 +1,193 @@
+"""Canonical MessagePack: the one spelling of every map that is hashed, and the values that may stand in it.
+
+A map is canonical when its keys are strings in sorted order at every level and every value has its shortest
+encoding. :func:`decode` accepts nothing else: it caps the size before it looks, decodes, encodes again, and
+refuses bytes that differ. So an object has one digest, and no two readers can see different things in it.
+
+:func:`normalise` is the public edge: it turns what users put into metadata (numpy scalars and small arrays,
+datetimes, enums, paths, decimals, sets, dataclasses) into plain values, or names the key that cannot be stored.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import asdict, is_dataclass
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
+from pathlib import PurePath
+from typing import Any, Final
+from uuid import UUID
+
+import msgpack
+
+from friday_store.errors import IntegrityError, InvalidValueError
+
+CAP: Final = 64 << 20
+_DEPTH: Final = 64
+_ITEMS: Final = 100_000
+_INTEGERS: Final = range(-(1 << 63), 1 << 64)
+
+Value = None | bool | int | float | str | bytes | list["Value"] | dict[str, "Value"]
+
+
+def encode(value: Mapping[str, Any]) -> bytes:
+    """Return the canonical bytes of a map of plain values; tuples count as lists."""
+    packed = msgpack.packb(_sorted(value), use_bin_type=True)
+    assert isinstance(packed, bytes)
+    return packed
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    if isinstance(value, list | tuple):
+        return [_sorted(item) if isinstance(item, dict | list | tuple) else item for item in value]
+    return value
+
+
+def decode(data: bytes | memoryview, kind: str, *, cap: int = CAP) -> dict[str, Any]:
+    """Return the map in ``data`` after checking that it is canonical and of this ``kind``.
+
+    Args:
+        data: The bytes as stored, already checked against their digest where there is one.
+        kind: What the map's ``kind`` key must say.
+        cap: The most bytes that are looked at.
+
+    Raises:
+        IntegrityError: Too large, not MessagePack, not canonical, or of another kind.
+    """
+    if len(data) > cap:
+        raise IntegrityError(f"{kind} of {len(data)} bytes is larger than the {cap} allowed")
+    limit = len(data)
+    try:
+        value = msgpack.unpackb(
+            data, raw=False, strict_map_key=True, max_map_len=limit, max_array_len=limit, use_list=True
+        )
+        canonical = isinstance(value, dict) and encode(value) == bytes(data)
+    except (ValueError, TypeError, RecursionError, OverflowError, msgpack.UnpackException) as error:
+        raise IntegrityError(f"{kind} cannot be decoded: {type(error).__name__}") from error
+    if not canonical:
+        raise IntegrityError(f"{kind} is not canonical MessagePack")
+    if value.get("kind") != kind:
+        raise IntegrityError(f"expected a {kind}, found {str(value.get('kind'))[:40]!r}")
+    return value  # type: ignore[no-any-return]
+
+
+def normalise(value: Any, path: str) -> Value:
+    """Return ``value`` as plain data that :func:`encode` accepts and JSON can show.
+
+    Args:
+        value: Anything a user may put into metadata.
+        path: Where it stands, for the message.
+
+    Raises:
+        InvalidValueError: It cannot be stored; the message names the offending key.
+    """
+    return _normalise(value, path, _DEPTH)
+
+
+def normalise_map(value: Any, path: str) -> dict[str, Value]:
+    """Return a mapping as plain data; see :func:`normalise`."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise InvalidValueError(f"{path}: expected a mapping, got {_called(value)}", path=path)
+    plain = normalise(value, path)
+    assert isinstance(plain, dict)
+    return plain
+
+
+def _normalise(value: Any, path: str, depth: int) -> Value:
+    if value is None or type(value) in (bool, str, float):
+        return _checked(value, path)
+    if depth == 0:
+        raise InvalidValueError(f"{path}: nested deeper than {_DEPTH} levels (is it recursive?)", path=path)
+    if isinstance(value, Enum):
+        return _normalise(value.value, path, depth - 1)
+    if isinstance(value, bool | int | float | str | bytes):
+        return _checked(_builtin(value), path)
+    if isinstance(value, Mapping):
+        return {_key(key, path): _normalise(item, f"{path}[{key!r}]", depth - 1) for key, item in value.items()}
+    if isinstance(value, dt.date | dt.time | dt.timedelta | PurePath | Decimal | Fraction | UUID | type):
+        return _checked(_scalar(value), path)
+    if is_dataclass(value):
+        return _normalise(asdict(value), path, depth - 1)  # type: ignore[arg-type]
+    if isinstance(value, Set):
+        return [_normalise(item, f"{path}{{}}", depth - 1) for item in sorted(value, key=repr)]
+    if isinstance(value, Sequence):
+        return [_normalise(item, f"{path}[{place}]", depth - 1) for place, item in enumerate(value)]
+    return _foreign(value, path, depth)
+
+
+def _builtin(value: bool | float | str | bytes) -> Value:  # noqa: FBT001 - a value, not a switch
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value) if kind is not str else str.__str__(value)  # type: ignore[arg-type]
+    return bytes(value)  # type: ignore[arg-type]
+
+
+def _scalar(value: Any) -> Value:
+    if isinstance(value, dt.datetime | dt.date | dt.time):
+        return value.isoformat()
+    if isinstance(value, dt.timedelta):
+        return value.total_seconds()
+    if isinstance(value, PurePath):
+        return value.as_posix()
+    if isinstance(value, Decimal):
+        exact = value.is_finite() and Decimal(repr(float(value))) == value
+        return float(value) if exact or not value.is_finite() else str(value)
+    if isinstance(value, type):
+        return f"{value.__module__}.{value.__qualname__}"
+    return str(value)
+
+
+def _foreign(value: Any, path: str, depth: int) -> Value:
+    """Numpy and pandas values, by what they can do, so that neither is imported."""
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    shape = getattr(value, "shape", None)
+    if shape == () and hasattr(value, "item"):
+        item = value.item()
+        if type(value).__name__ == "datetime64":
+            return str(value)
+        if type(item) is not type(value):
+            return _normalise(item, path, depth - 1)
+    if shape and hasattr(value, "tolist") and hasattr(value, "dtype"):
+        if math.prod(shape) > _ITEMS:
+            raise InvalidValueError(
+                f"{path}: an array of {math.prod(shape)} values is data, not metadata (at most {_ITEMS})", path=path
+            )
+        return _normalise(value.tolist(), path, depth - 1)
+    raise InvalidValueError(f"{path}: {_called(value)} is not storable", path=path)
+
+
+def _checked(value: Value, path: str) -> Value:
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidValueError(f"{path}: text with a lone surrogate is not storable", path=path) from error
+    elif type(value) is int and value not in _INTEGERS:
+        raise InvalidValueError(f"{path}: the integer does not fit in 64 bits", path=path)
+    elif isinstance(value, float) and math.isnan(value):
+        return math.nan
+    return value
+
+
+def _key(key: Any, path: str) -> str:
+    if isinstance(key, Enum):
+        key = key.value
+    if type(key) is not str:
+        if not isinstance(key, str | int | float) and not hasattr(key, "item"):
+            raise InvalidValueError(f"{path}: a key must be text, got {_called(key)}", path=path)
+        key = str(key)
+    return str(_checked(key, path))
+
+
+def _called(value: Any) -> str:
+    kind = type(value)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return "a function" if callable(value) and hasattr(value, "__code__") else f"an object of type {name}"

@@ -1,0 +1,21 @@
+"""What friday-store brings itself, through the hooks that every plugin uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from friday_store.default_plugins.formats import File, Joblib, Json, Numpy
+from friday_store.default_plugins.pickle5 import Pickle5
+from friday_store.hookspecs import Serializer, Trainer, hookimpl
+
+
+@hookimpl
+def register_serializers() -> Iterable[Serializer]:
+    """Return the built-in formats: what is most particular about a model first, pickle last."""
+    return (File(), Numpy(), Json(), Joblib(), Pickle5())
+
+
+@hookimpl
+def register_trainers() -> Iterable[Trainer]:
+    """Return the built-in families of estimators."""
+    return ()

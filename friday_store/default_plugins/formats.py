@@ -1,0 +1,247 @@
+"""The other built-in formats: ``joblib``, ``numpy``, ``json`` and ``file``.
+
+==========  ======  ===========================================================================
+``joblib``  code    part ``joblib``: an uncompressed joblib file
+``numpy``   data    part ``arrays``: JSON list of name, dtype, shape and order; part ``array/N``:
+                    the N-th array's bytes, which load as a view; no object dtype, ever
+``json``    data    part ``json``: UTF-8 JSON with sorted keys
+``file``    data    part ``file``: the file's bytes, never interpreted; loads as ``bytes``
+==========  ======  ===========================================================================
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import mmap
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from friday_store.default_plugins.pickle5 import culprit
+from friday_store.errors import SerializationError
+from friday_store.hookspecs import Part, Safety
+
+_MOST_ARRAYS: Final = 100_000
+
+
+class Joblib:
+    """joblib's file format; for those who need that very file."""
+
+    name = "joblib"
+    format = 1
+    safety: Safety = "code"
+    deterministic = True
+    suffix = ".joblib"
+
+    def accepts(self, model: object) -> bool:  # noqa: ARG002 - only when asked for
+        return False
+
+    def dump(self, model: Any) -> list[Part]:
+        import joblib
+
+        target = io.BytesIO()
+        try:
+            joblib.dump(model, target, compress=0, protocol=5)
+        except (TypeError, AttributeError, ValueError, OSError) as error:
+            where, why = culprit(model, error)
+            raise SerializationError(f"{where} cannot be pickled: {why}") from error
+        return [Part("joblib", target.getbuffer())]
+
+    def load(self, parts: Mapping[str, memoryview], format: int) -> Any:  # noqa: A002 - the recorded word
+        import joblib
+
+        _known(self.name, format)
+        return joblib.load(io.BytesIO(parts["joblib"]))
+
+    def check(self, parts: Mapping[str, memoryview]) -> None:
+        if bytes(parts["joblib"][:1] if "joblib" in parts else b"") != b"\x80":
+            raise SerializationError("these parts are not an uncompressed joblib file")
+
+    def to_file(self, parts: Mapping[str, memoryview]) -> list[memoryview]:
+        return [parts["joblib"]]
+
+    def from_file(self, data: memoryview) -> list[Part]:
+        self.check({"joblib": data})
+        return [Part("joblib", data)]
+
+
+class Numpy:
+    """One array, or a dict of arrays by name."""
+
+    name = "numpy"
+    format = 1
+    safety: Safety = "data"
+    deterministic = True
+    suffix = ".npz"
+
+    def accepts(self, model: object) -> bool:
+        arrays = list(model.values()) if isinstance(model, dict) and model else [model]
+        named = not isinstance(model, dict) or all(type(key) is str for key in model)
+        return named and all(_is_array(array) for array in arrays)
+
+    def dump(self, model: Any) -> Iterable[Part]:
+        import numpy as np
+
+        if not self.accepts(model):
+            raise SerializationError("numpy stores an array or a dict of arrays by name, without object dtype")
+        named = model.items() if isinstance(model, dict) else [("", model)]
+        heads, parts = [], []
+        for name, given in named:
+            array = given if given.flags.c_contiguous or given.flags.f_contiguous else np.ascontiguousarray(given)
+            order = "C" if array.flags.c_contiguous else "F"
+            heads.append({"name": name, "dtype": array.dtype.str, "shape": list(array.shape), "order": order})
+            flat = array.reshape(-1, order="A").view(np.uint8) if array.size else np.empty(0, np.uint8)
+            parts.append(Part(f"array/{len(parts)}", memoryview(flat)))
+        return [Part("arrays", json.dumps(heads, sort_keys=True).encode()), *parts]
+
+    def load(self, parts: Mapping[str, memoryview], format: int) -> Any:  # noqa: A002 - the recorded word
+        _known(self.name, format)
+        made = {head["name"]: _array(head, parts[f"array/{n}"]) for n, head in enumerate(_heads(parts))}
+        return made[""] if list(made) == [""] else made
+
+    def check(self, parts: Mapping[str, memoryview]) -> None:
+        heads = _heads(parts)
+        if set(parts) != {"arrays", *(f"array/{number}" for number in range(len(heads)))}:
+            raise SerializationError("these parts are not those of a numpy model")
+
+    def to_file(self, parts: Mapping[str, memoryview]) -> list[memoryview]:
+        import numpy as np
+
+        model = self.load(parts, self.format)
+        target = io.BytesIO()
+        np.savez(target, allow_pickle=False, **(model if isinstance(model, dict) else {"array": model}))
+        return [target.getbuffer()]
+
+    def from_file(self, data: memoryview) -> Iterable[Part]:
+        import numpy as np
+
+        try:
+            found = np.load(io.BytesIO(data), allow_pickle=False)
+            return self.dump(dict(found.items()) if hasattr(found, "items") else found)
+        except (ValueError, OSError, KeyError, EOFError) as error:
+            raise SerializationError(f"not an npy or npz file without pickles: {error}") from error
+
+
+class Json:
+    """Plain JSON data: rules, thresholds, linear coefficients."""
+
+    name = "json"
+    format = 1
+    safety: Safety = "data"
+    deterministic = True
+    suffix = ".json"
+
+    def accepts(self, model: object) -> bool:  # noqa: ARG002 - only when asked for: tuples would come back as lists
+        return False
+
+    def dump(self, model: Any) -> list[Part]:
+        try:
+            text = json.dumps(model, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+            if json.loads(text) != model and not _holds_nan(text):
+                raise SerializationError("the model changes in JSON (tuples become lists, keys become text)")
+        except (TypeError, ValueError, RecursionError) as error:
+            raise SerializationError(f"the model is not JSON data: {error}") from error
+        return [Part("json", text.encode())]
+
+    def load(self, parts: Mapping[str, memoryview], format: int) -> Any:  # noqa: A002 - the recorded word
+        _known(self.name, format)
+        return json.loads(bytes(parts["json"]))
+
+    def check(self, parts: Mapping[str, memoryview]) -> None:
+        head = bytes(parts["json"][:64]).lstrip()[:1] if "json" in parts else b""
+        if not head or head not in b'{["tfnNI-0123456789':
+            raise SerializationError("these parts are not JSON")
+
+    def to_file(self, parts: Mapping[str, memoryview]) -> list[memoryview]:
+        return [parts["json"]]
+
+    def from_file(self, data: memoryview) -> list[Part]:
+        try:
+            return self.dump(json.loads(bytes(data)))
+        except (ValueError, RecursionError) as error:
+            raise SerializationError(f"not a JSON file: {error}") from error
+
+
+class File:
+    """Any file, as it is."""
+
+    name = "file"
+    format = 1
+    safety: Safety = "data"
+    deterministic = True
+    suffix = ""
+
+    def accepts(self, model: object) -> bool:
+        return isinstance(model, Path)
+
+    def dump(self, model: Any) -> list[Part]:
+        if isinstance(model, bytes | bytearray | memoryview):
+            return [Part("file", model, opaque=True)]
+        if not isinstance(model, str | os.PathLike):
+            raise SerializationError(f"the format 'file' stores a path or bytes, not {type(model).__qualname__}")
+        try:
+            with Path(model).open("rb") as file:
+                empty = os.fstat(file.fileno()).st_size == 0
+                data = b"" if empty else memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        except (OSError, ValueError) as error:
+            raise SerializationError(f"cannot read {model}: {error}") from error
+        return [Part("file", data, opaque=True)]
+
+    def load(self, parts: Mapping[str, memoryview], format: int) -> bytes:  # noqa: A002 - the recorded word
+        _known(self.name, format)
+        return bytes(parts["file"])
+
+    def check(self, parts: Mapping[str, memoryview]) -> None:
+        if set(parts) != {"file"}:
+            raise SerializationError("these parts are not one opaque file")
+
+    def to_file(self, parts: Mapping[str, memoryview]) -> list[memoryview]:
+        return [parts["file"]]
+
+    def from_file(self, data: memoryview) -> list[Part]:
+        return [Part("file", data, opaque=True)]
+
+
+def _known(name: str, version: int) -> None:
+    if version > 1:
+        raise SerializationError(f"{name} parts of format {version}; this release reads 1")
+
+
+def _is_array(value: object) -> bool:
+    kind = type(value)
+    dtype = getattr(value, "dtype", None)
+    return kind.__module__ == "numpy" and kind.__name__ == "ndarray" and not getattr(dtype, "hasobject", True)
+
+
+def _heads(parts: Mapping[str, memoryview]) -> list[dict[str, Any]]:
+    try:
+        heads = json.loads(bytes(parts["arrays"]))
+        sound = isinstance(heads, list) and len(heads) <= _MOST_ARRAYS and all(set(head) == _HEAD for head in heads)
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        raise SerializationError("these parts are not those of a numpy model") from error
+    if not sound:
+        raise SerializationError("these parts are not those of a numpy model")
+    return list(heads)
+
+
+_HEAD: Final = {"name", "dtype", "shape", "order"}
+
+
+def _array(head: Mapping[str, Any], data: memoryview) -> Any:
+    import numpy as np
+
+    try:
+        dtype = np.dtype(head["dtype"])
+        shape = tuple(int(size) for size in head["shape"])
+        if dtype.hasobject or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(data):
+            raise SerializationError(f"array {head['name']!r} does not fit its description")
+        return np.frombuffer(data, dtype).reshape(shape, order=head["order"])
+    except (TypeError, ValueError) as error:
+        raise SerializationError(f"array {head['name']!r} has an impossible description") from error
+
+
+def _holds_nan(text: str) -> bool:
+    return "NaN" in text

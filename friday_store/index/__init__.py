@@ -1,0 +1,354 @@
+"""The index: an SQL mirror of the log and the manifests, disposable at any moment.
+
+It knows the last entry it applied and catches up from there before it answers; applying is idempotent and safe
+from many processes. A missing, damaged, foreign or outdated file is made anew from the log without being asked.
+It holds no fact of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeVar
+
+from friday_store.digest import SIZE
+from friday_store.errors import IntegrityError
+from friday_store.index import mirror
+from friday_store.index.database import DamagedIndexError, Database, insert
+from friday_store.index.schema import COLUMNS
+from friday_store.log import Log, LogEntry, State
+from friday_store.manifest import Manifest, Note
+from friday_store.objects import Kind, ObjectStore
+from friday_store.refs import Ref
+
+__all__ = ["Index", "VersionRow"]
+
+_LOGGER: Final = logging.getLogger(__name__)
+_T = TypeVar("_T")
+_BATCH: Final = 500
+_ALL: Final = ", ".join(f"m.{column}" for column in COLUMNS)
+_INSERT: Final = {
+    "versions": insert("model_metadata", COLUMNS),
+    "tags": insert("model_tags", ("version_id", "tag")),
+    "metrics": insert("model_metrics", ("version_id", "position", "name", "value", "step", "time")),
+    "parents": insert("model_parents", ("version_id", "position", "parent")),
+    "packs": insert("packs", ("name", "birth", "size")),
+    "notes": insert("model_notes", ("version_id", "time", "digest")),
+}
+_OF_VERSION: Final = "JOIN model_metadata m ON m.id = x.version_id WHERE m.model_name = ? AND m.model_version = ?"
+_REFS: Final[Mapping[str, Callable[[Ref], tuple[str, tuple[str, ...]]]]] = {
+    "versions": lambda ref: (
+        "SELECT model_id FROM model_metadata WHERE model_name = ? AND model_version = ?",
+        (ref.model, ref.name),
+    ),
+    "aliases": lambda ref: (
+        "SELECT model_id FROM model_aliases WHERE model_name = ? AND alias = ?",
+        (ref.model, ref.name),
+    ),
+    "tags": lambda ref: (
+        f"SELECT m.model_id FROM model_tags x {_OF_VERSION} AND x.tag = ?",  # noqa: S608 - fixed text
+        (ref.model, ref.leaf, ref.name),
+    ),
+    "notes": lambda ref: (
+        f"SELECT x.digest FROM model_notes x {_OF_VERSION} AND x.digest = ?",  # noqa: S608 - fixed text
+        (ref.model, ref.name, ref.leaf),
+    ),
+}
+
+
+class VersionRow(NamedTuple):
+    """One row of ``model_metadata``; see :mod:`friday_store.index.rows`."""
+
+    id: int
+    model_id: str
+    model_name: str
+    model_version: str
+    precedence: str
+    stable: int
+    model_type: str
+    description: str
+    status: str
+    serializer: str
+    artifact: str
+    size_bytes: int
+    author: str
+    created_at: int
+    updated_at: int
+    origin: str
+    details: str
+
+
+class Moves(NamedTuple):
+    """The moves of one transaction (or of a whole state), by namespace: birth, ref, digest, origin."""
+
+    births: dict[str, list[tuple[int, Ref, bytes, str]]]
+    deaths: dict[str, list[Ref]]
+
+
+class Index:
+    """The mirror of one repository.
+
+    Args:
+        path: The file; None keeps it in memory.
+        repository: The repository's id.
+        log: The log that it mirrors.
+        objects: Where manifests and notes are; the index tells it which packs are in use.
+    """
+
+    def __init__(self, path: Path | None, repository: str, log: Log, objects: ObjectStore) -> None:
+        self._database = Database(path)
+        self._repository = repository
+        self._log = log
+        self._objects = objects
+        self._at: tuple[int, bytes] | None = None
+        self._time = 0
+
+    @property
+    def seq(self) -> int:
+        """The number of the last entry applied; 0 before the first look."""
+        return self._at[0] if self._at else 0
+
+    @property
+    def state(self) -> State:
+        """The last entry applied, as a state without refs and packs: what the next entry must follow."""
+        if self._at is None:
+            self.catch_up()
+        assert self._at is not None
+        return State(self._at[0], self._at[1], self._time)
+
+    def catch_up(
+        self, known: Iterable[tuple[LogEntry, bytes]] | None = None, fresh: Mapping[bytes, Manifest] | None = None
+    ) -> None:
+        """Apply the log entries that came since; make the index anew if it cannot be used.
+
+        Args:
+            known: The entries, where they are at hand; read from the log if None.
+            fresh: Manifests by digest that need not be read.
+        """
+        if self._at is None:
+            try:
+                self._open()
+            except DamagedIndexError as error:
+                _LOGGER.info("making the index anew: %s", error)
+                self.rebuild()
+        assert self._at is not None
+        entries = known if known is not None else self._log.after(*self._at)
+        for entry, digest in entries:
+            try:
+                self._apply(entry, digest, fresh or {})
+            except DamagedIndexError as error:
+                _LOGGER.warning("making the index anew: %s", error)
+                self.rebuild()
+                return
+
+    def rebuild(self) -> None:
+        """Throw the file away and make it anew from the log."""
+        state = self._log.state()
+        self._objects.use({name: size for name, (size, _) in state.packs.items()})
+        self._database.clear()
+        self._database.create()
+        moves = Moves({}, {})
+        for name, (digest, birth, origin) in state.refs.items():
+            ref = Ref.parse(name)
+            moves.births.setdefault(ref.space, []).append((birth, ref, digest, origin))
+        for births in moves.births.values():
+            births.sort(key=lambda item: item[0])
+        with self._database.transaction() as connection, self._objects.sections():
+            if connection.execute("SELECT count(*) FROM state").fetchone()[0] == 0:
+                self._write(connection, moves, {})
+                born = [(name, birth, size) for name, (size, birth) in state.packs.items()]
+                connection.executemany(_INSERT["packs"], born)
+                self._mark(connection, state.seq, state.entry, state.time)
+        self._open()
+
+    def dump(self) -> Iterator[str]:
+        """Iterate over the rows as text; equal for every index of one log."""
+        return self._guarded(lambda: self._database.dump())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def rows(self, sql: str, values: Mapping[str, Any] | Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of one of the package's fixed queries, from an index that has caught up."""
+        return self._guarded(lambda: self._database.rows(sql, values))
+
+    def versions(
+        self, condition: str, values: Mapping[str, Any] | Sequence[Any] = (), tail: str = ""
+    ) -> list[VersionRow]:
+        """Return the versions that meet a fixed condition over ``model_metadata m``."""
+        sql = f"SELECT {_ALL} FROM model_metadata m WHERE {condition} {tail}"  # noqa: S608 - fixed text, bound values
+        return [VersionRow(*row) for row in self.rows(sql, values)]
+
+    def ref(self, ref: Ref) -> bytes | None:
+        """Return the digest that a ref names now; None if there is no such ref."""
+        sql, values = _REFS[ref.space](ref)
+        found = self.rows(sql, values)
+        return bytes.fromhex(str(found[0][0])) if found else None
+
+    def _guarded(self, question: Callable[[], _T]) -> _T:
+        self.catch_up()
+        try:
+            return question()
+        except DamagedIndexError as error:
+            _LOGGER.warning("making the index anew: %s", error)
+            self.rebuild()
+            return question()
+
+    def _open(self) -> None:
+        self._database.create()
+        found = dict(self._database.rows("SELECT key, value FROM state"))
+        if not found:
+            self._start()
+            return
+        seq, digest, time = int(found["seq"]), bytes.fromhex(found["entry"]), int(found["time"])
+        if found["repository"] != self._repository:
+            raise DamagedIndexError("the index mirrors another repository")
+        here = self._log.read(seq) if seq else None
+        if len(digest) != SIZE or (seq and (here is None or here[1] != digest)):
+            raise DamagedIndexError("the index mirrors another history")
+        packs = self._database.rows("SELECT name, size FROM packs ORDER BY birth")
+        self._objects.use({str(name): int(size) for name, size in packs})
+        self._at, self._time = (seq, digest), time
+
+    def _start(self) -> None:
+        """Begin with the newest checkpoint where the log is long, else with nothing."""
+        state = self._log.state(0)
+        if self._log.checkpoints():
+            raise DamagedIndexError("the index is empty")
+        with self._database.transaction() as connection:
+            if connection.execute("SELECT count(*) FROM state").fetchone()[0] == 0:
+                self._mark(connection, 0, state.entry, 0)
+        self._objects.use({})
+        self._at, self._time = (0, state.entry), 0
+
+    def _apply(self, entry: LogEntry, digest: bytes, fresh: Mapping[bytes, Manifest]) -> None:
+        packs = {**self._objects.live, **dict(entry.packs_added)}
+        for name in entry.packs_removed:
+            packs.pop(name, None)
+        with self._database.transaction() as connection:
+            found = dict(connection.execute("SELECT key, value FROM state").fetchall())
+            if int(found.get("seq", -1)) == entry.seq - 1:
+                self._objects.use({**self._objects.live, **dict(entry.packs_added)})
+                with self._objects.sections() if len(entry.refs) > _BATCH else contextlib.nullcontext():
+                    self._write(connection, _moves(entry), fresh)
+                connection.executemany(
+                    _INSERT["packs"], [(name, birth, size) for name, size, birth in entry.packs_born()]
+                )
+                for name in entry.packs_removed:
+                    connection.execute("DELETE FROM packs WHERE name = ?", (name,))
+                self._mark(connection, entry.seq, digest, entry.time)
+            elif int(found.get("seq", -1)) < entry.seq:
+                raise DamagedIndexError("the index lost entries that it had applied")
+        self._objects.use(packs)
+        self._at, self._time = (entry.seq, digest), entry.time
+
+    def _mark(self, connection: Any, seq: int, entry: bytes, time: int) -> None:
+        values = {"seq": seq, "entry": entry.hex(), "time": time, "repository": self._repository}
+        connection.executemany(
+            "INSERT INTO state VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            [(key, str(value)) for key, value in values.items()],
+        )
+
+    def _write(self, connection: Any, moves: Moves, fresh: Mapping[bytes, Manifest]) -> None:
+        self._remove(connection, moves)
+        ids: dict[tuple[str, str], int] = {}
+        self._insert_versions(connection, moves.births.get("versions", []), fresh, ids)
+        tags = []
+        for _, ref, _, _ in moves.births.get("tags", []):
+            if (version := _version_id(connection, ids, ref.model, ref.leaf)) is not None:
+                tags.append((version, ref.name))
+        connection.executemany(_INSERT["tags"], tags)
+        connection.executemany(
+            "INSERT INTO model_aliases VALUES (?, ?, ?) "
+            "ON CONFLICT (model_name, alias) DO UPDATE SET model_id = excluded.model_id",
+            [(ref.model, ref.name, digest.hex()) for _, ref, digest, _ in moves.births.get("aliases", [])],
+        )
+        noted: dict[int, list[bytes]] = {}
+        for _, ref, digest, _ in moves.births.get("notes", []):
+            if (version := _version_id(connection, ids, ref.model, ref.name)) is not None:
+                noted.setdefault(version, []).append(digest)
+        for version, digests in noted.items():
+            self._note(connection, version, digests)
+
+    def _insert_versions(
+        self,
+        connection: Any,
+        births: list[tuple[int, Ref, bytes, str]],
+        fresh: Mapping[bytes, Manifest],
+        ids: dict[tuple[str, str], int],
+    ) -> None:
+        rows, metrics, parents = [], [], []
+        for birth, ref, digest, origin in births:
+            manifest = fresh.get(digest) or self.manifest(digest)
+            if (manifest.name, manifest.version) != (ref.model, ref.name):
+                raise IntegrityError(f"ref {ref} names a manifest of {manifest.name}:{manifest.version}")
+            ids[ref.model, ref.name] = birth
+            folded = mirror.fold(manifest, ())
+            rows.append(mirror.row(birth, digest, origin, manifest, folded))
+            metrics += mirror.metric_rows(birth, folded)
+            parents += [(birth, place, parent.hex()) for place, parent in enumerate(manifest.parents)]
+        connection.executemany(_INSERT["versions"], rows)
+        connection.executemany(_INSERT["metrics"], metrics)
+        connection.executemany(_INSERT["parents"], parents)
+
+    def _remove(self, connection: Any, moves: Moves) -> None:
+        for ref in moves.deaths.get("aliases", []):
+            connection.execute("DELETE FROM model_aliases WHERE model_name = ? AND alias = ?", (ref.model, ref.name))
+        for ref in moves.deaths.get("tags", []):
+            version = _version_id(connection, {}, ref.model, ref.leaf)
+            connection.execute("DELETE FROM model_tags WHERE version_id = ? AND tag = ?", (version, ref.name))
+        for ref in moves.deaths.get("versions", []):
+            version = _version_id(connection, {}, ref.model, ref.name)
+            for table in ("model_tags", "model_metrics", "model_parents", "model_notes"):
+                connection.execute(f"DELETE FROM {table} WHERE version_id = ?", (version,))  # noqa: S608 - fixed names
+            connection.execute("DELETE FROM model_metadata WHERE id = ?", (version,))
+
+    def _note(self, connection: Any, version: int, digests: list[bytes]) -> None:
+        """Fold a version anew with its new notes; a note may come late, from another machine."""
+        known = connection.execute("SELECT digest FROM model_notes WHERE version_id = ?", (version,)).fetchall()
+        notes = [
+            (digest, self.note(digest)) for digest in dict.fromkeys([bytes.fromhex(row[0]) for row in known] + digests)
+        ]
+        (model_id,) = connection.execute("SELECT model_id FROM model_metadata WHERE id = ?", (version,)).fetchone()
+        if any(note.about.hex() != model_id for _, note in notes):
+            raise IntegrityError(f"a note of version {model_id[:12]} is about another")
+        folded = mirror.fold(self.manifest(bytes.fromhex(model_id)), notes)
+        connection.execute(
+            "UPDATE model_metadata SET description = ?, status = ?, updated_at = ?, details = ? WHERE id = ?",
+            (folded.description, folded.status, folded.updated, mirror.dumped(folded.details), version),
+        )
+        connection.execute("DELETE FROM model_metrics WHERE version_id = ?", (version,))
+        connection.executemany(_INSERT["metrics"], mirror.metric_rows(version, folded))
+        new = [(version, note.time, digest.hex()) for digest, note in notes if digest in digests]
+        connection.executemany(_INSERT["notes"] + " ON CONFLICT DO NOTHING", new)
+
+    def manifest(self, digest: bytes) -> Manifest:
+        """Return a version's manifest, verified."""
+        return Manifest.from_bytes(bytes(self._objects.read(digest, Kind.ENVELOPE)))
+
+    def note(self, digest: bytes) -> Note:
+        """Return a note, verified."""
+        return Note.from_bytes(bytes(self._objects.read(digest, Kind.NOTE)))
+
+
+def _moves(entry: LogEntry) -> Moves:
+    moves = Moves({}, {})
+    for birth, (name, _, new) in entry.births():
+        ref = Ref.parse(name)
+        if new is None:
+            moves.deaths.setdefault(ref.space, []).append(ref)
+        else:
+            moves.births.setdefault(ref.space, []).append((birth, ref, new, entry.origin))
+    return moves
+
+
+def _version_id(connection: Any, ids: Mapping[tuple[str, str], int], name: str, version: str) -> int | None:
+    found = ids.get((name, version))
+    if found is None:
+        sql = "SELECT id FROM model_metadata WHERE model_name = ? AND model_version = ?"
+        row = connection.execute(sql, (name, version)).fetchone()
+        found = None if row is None else int(row[0])
+    return found

@@ -1,0 +1,141 @@
+"""One SQLite file in WAL mode, shared by threads and processes.
+
+Durability is the log's business: the file is written without waiting for the disk, and comes back from the log
+if a power cut takes it. A connection belongs to one process; after a fork the child opens its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from friday_store.errors import IntegrityError, StorageError
+from friday_store.index.schema import NAMES, TABLES, VERSION
+
+_APPLICATION: Final = 0x46524459
+_PATIENCE: Final = 60.0
+
+
+class DamagedIndexError(IntegrityError):
+    """The index file is not a sound index of this repository; it can be thrown away."""
+
+
+class Database:
+    """The index's file.
+
+    Args:
+        path: Where it is; None keeps it in memory.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._opened: tuple[int, sqlite3.Connection] | None = None
+        self._lock = threading.RLock()
+
+    @contextlib.contextmanager
+    def using(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection to one thread at a time, with the driver's errors translated."""
+        with self._lock:
+            try:
+                yield self._connection()
+            except sqlite3.OperationalError as error:
+                code = getattr(error, "sqlite_errorname", "")
+                if code in ("SQLITE_CORRUPT", "SQLITE_NOTADB") or "no such" in str(error) or "malformed" in str(error):
+                    raise DamagedIndexError(f"the index is damaged: {error}") from error
+                raise StorageError(f"cannot use the index {self._path}: {error}", hint=_hint(code)) from error
+            except sqlite3.DatabaseError as error:
+                raise DamagedIndexError(f"the index is damaged: {error}") from error
+
+    def rows(self, sql: str, values: Mapping[str, Any] | Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+        with self.using() as connection:
+            return connection.execute(sql, values).fetchall()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Run a block as one write transaction; nothing of it stays if it raises."""
+        with self.using() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    def create(self) -> None:
+        """Make the tables in an empty file; do nothing if they are there.
+
+        Raises:
+            DamagedIndexError: The file is another one's, or of another schema.
+        """
+        with self.transaction() as connection:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            application = connection.execute("PRAGMA application_id").fetchone()[0]
+            tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            if (version, application) == (VERSION, _APPLICATION):
+                return
+            if tables or version or application:
+                raise DamagedIndexError("the index file is of another program or release")
+            for statement in TABLES:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+            connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+
+    def clear(self) -> None:
+        """Remove the file and what belongs to it; the next use makes a new one."""
+        with self._lock:
+            self.close()
+            if self._path is not None:
+                for suffix in ("", "-wal", "-shm", "-journal"):
+                    self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
+    def dump(self) -> Iterator[str]:
+        """Iterate over all rows of all tables as text, in key order: equal indexes give equal dumps."""
+        for name in NAMES:
+            with self.using() as connection:
+                columns = [row[1] for row in connection.execute(f"PRAGMA table_info({name})")]
+                keys = [row[1] for row in connection.execute(f"PRAGMA table_info({name})") if row[5]]
+                found = connection.execute(f"SELECT {', '.join(columns)} FROM {name} ORDER BY {', '.join(keys)}")  # noqa: S608
+                yield from (f"{name}{row!r}" for row in found.fetchall())
+
+    def close(self) -> None:
+        """Close this process's connection; the next use opens a new one."""
+        with self._lock:
+            if self._opened is not None and self._opened[0] == os.getpid():
+                self._opened[1].close()
+            self._opened = None
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._opened is None or self._opened[0] != os.getpid():
+            where = ":memory:" if self._path is None else str(self._path)
+            connection = sqlite3.connect(where, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+            self._opened = (os.getpid(), connection)
+            if self._path is not None:
+                connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA cache_size = -65536")
+            connection.execute("PRAGMA temp_store = MEMORY")
+        return self._opened[1]
+
+
+def insert(table: str, columns: Iterable[str]) -> str:
+    """Return the statement that inserts a row of positional values."""
+    names = list(columns)
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - fixed names
+
+
+def _hint(code: str) -> str | None:
+    if code == "SQLITE_FULL":
+        return "free some space and run the command again; nothing was changed"
+    if code.startswith("SQLITE_READONLY") or code == "SQLITE_CANTOPEN":
+        return "the folder of the index cannot be written"
+    if code == "SQLITE_BUSY":
+        return "another process has held the index for a minute; run the command again"
+    return None

@@ -1,0 +1,151 @@
+"""From log entries to rows: what a version's row says, and how notes change it.
+
+A version's state is its manifest folded with its notes in (time, digest) order. ``metrics`` notes append
+observations, ``status`` and ``metadata`` notes overwrite, key by key; what was overwritten stays in the notes.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from friday_store import refs
+from friday_store.manifest import Manifest, Note
+
+STATUS: Final = "active"
+SECTIONS: Final = (
+    "metrics", "metadata", "hyperparameters", "training_data", "feature_importance", "pipeline_steps",
+    "dependencies", "environment", "evaluation", "input_schema",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Folded:
+    """A version's state.
+
+    Attributes:
+        description: As last said.
+        status: As last set.
+        updated: The time of the last note, or of the manifest.
+        details: The sections of facts; ``metrics`` holds the newest value of each.
+        metrics: Every observation: name, value, step, time.
+    """
+
+    description: str
+    status: str
+    updated: int
+    details: dict[str, Any]
+    metrics: list[tuple[str, float, int | None, int]]
+
+
+def fold(manifest: Manifest, notes: Iterable[tuple[bytes, Note]]) -> Folded:
+    """Return the state of a version.
+
+    Args:
+        manifest: As it was made.
+        notes: Digest and note, in any order.
+    """
+    details = {section: manifest.facts.get(section, {}) for section in SECTIONS}
+    metrics = [(name, value, None, manifest.time) for name, value in details["metrics"].items()]
+    description, status, updated = manifest.description, STATUS, manifest.time
+    for _, note in sorted(notes, key=lambda item: (item[1].time, item[0])):
+        updated = max(updated, note.time)
+        if note.type == "metrics":
+            step, time = note.body.get("step"), note.body.get("time", note.time)
+            metrics += [(name, value, step, time) for name, value in note.body.get("metrics", {}).items()]
+        elif note.type == "status":
+            status = str(note.body.get("status", status))
+        elif note.type == "metadata":
+            details = merged(details, note.body.get("changes", {}))
+            description = note.body.get("description") or description
+    details["metrics"] = {name: value for name, value, _, _ in metrics}
+    return Folded(description, status, updated, details, metrics)
+
+
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with ``changes`` merged in, deeply; None removes a key."""
+    result = dict(base)
+    for key, value in changes.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, Mapping):
+            below = result.get(key)
+            result[key] = merged(below if isinstance(below, Mapping) else {}, value)
+        else:
+            result[key] = value
+    return result
+
+
+def row(birth: int, digest: bytes, origin: str, manifest: Manifest, folded: Folded) -> tuple[Any, ...]:
+    """Return the row of ``model_metadata``, in the order of its columns."""
+    version = refs.check_version(manifest.version)
+    return (
+        birth,
+        digest.hex(),
+        manifest.name,
+        manifest.version,
+        refs.precedence(version),
+        int(version.prerelease is None),
+        manifest.type,
+        folded.description,
+        folded.status,
+        manifest.serializer,
+        manifest.artifact.hex(),
+        manifest.size,
+        manifest.author,
+        manifest.time,
+        folded.updated,
+        origin,
+        dumped(folded.details),
+    )
+
+
+def metric_rows(birth: int, folded: Folded) -> list[tuple[Any, ...]]:
+    """Return the rows of ``model_metrics``; what is not a number becomes NULL."""
+    return [
+        (birth, position, name, None if math.isnan(value) else float(value), step, time)
+        for position, (name, value, step, time) in enumerate(folded.metrics)
+    ]
+
+
+def dumped(details: Mapping[str, Any]) -> str:
+    """Return the sections as JSON that every database reads: no NaN, no infinity, no bytes as such."""
+    try:
+        text = _ENCODER.encode(details)
+    except (ValueError, TypeError):
+        return _ENCODER.encode(_escaped(details))
+    return _ENCODER.encode(_escaped(details)) if '"$' in text else text
+
+
+def loaded(text: str) -> dict[str, Any]:
+    """Return the sections that :func:`dumped` wrote."""
+    found: dict[str, Any] = json.loads(text, object_hook=_unescaped) if '"$' in text else json.loads(text)
+    return found
+
+
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"$float": str(value)}
+    if isinstance(value, bytes):
+        return {"$bytes": base64.b64encode(value).decode()}
+    if isinstance(value, Mapping):
+        return {f"${key}" if key[:1] == "$" else key: _escaped(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_escaped(item) for item in value]
+    return value
+
+
+def _unescaped(found: dict[str, Any]) -> Any:
+    if len(found) == 1:
+        if "$float" in found:
+            return float(found["$float"])
+        if "$bytes" in found:
+            return base64.b64decode(found["$bytes"])
+    return {key[1:] if key[:1] == "$" else key: item for key, item in found.items()}

@@ -1,0 +1,95 @@
+"""The tables of the index, as SQL that SQLite and PostgreSQL both read.
+
+Every row is a function of the log and the objects, so a rebuilt index equals one that followed the log entry by
+entry. Ids are births of refs (``seq << 24 | place``), never counters. Times are microseconds since 1970 UTC. A
+metric that is not a number is NULL. The mapped classes in :mod:`friday_store.index.rows` describe the same
+tables, and a test compares the two: fixed statements go to the driver as text, because importing SQLAlchemy
+costs 0.5 s of CPU and a command such as ``ls`` has 0.6 in all.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+VERSION: Final = 1
+
+TABLES: Final = (
+    """CREATE TABLE model_metadata (
+  id BIGINT NOT NULL PRIMARY KEY,
+  model_id VARCHAR(64) NOT NULL UNIQUE,
+  model_name TEXT NOT NULL,
+  model_version TEXT NOT NULL,
+  precedence TEXT NOT NULL,
+  stable SMALLINT NOT NULL,
+  model_type TEXT NOT NULL,
+  description TEXT NOT NULL,
+  status TEXT NOT NULL,
+  serializer TEXT NOT NULL,
+  artifact VARCHAR(64) NOT NULL,
+  size_bytes BIGINT NOT NULL,
+  author TEXT NOT NULL,
+  created_at BIGINT NOT NULL,
+  updated_at BIGINT NOT NULL,
+  origin TEXT NOT NULL,
+  details TEXT NOT NULL,
+  UNIQUE (model_name, model_version)
+)""",
+    "CREATE INDEX model_by_precedence ON model_metadata (model_name, stable, precedence, id)",
+    """CREATE TABLE model_tags (
+  version_id BIGINT NOT NULL REFERENCES model_metadata (id),
+  tag TEXT NOT NULL,
+  PRIMARY KEY (version_id, tag)
+) WITHOUT ROWID""",
+    "CREATE INDEX version_by_tag ON model_tags (tag, version_id)",
+    """CREATE TABLE model_metrics (
+  version_id BIGINT NOT NULL REFERENCES model_metadata (id),
+  position INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  value DOUBLE PRECISION,
+  step BIGINT,
+  time BIGINT NOT NULL,
+  PRIMARY KEY (version_id, position)
+) WITHOUT ROWID""",
+    """CREATE TABLE model_parents (
+  version_id BIGINT NOT NULL REFERENCES model_metadata (id),
+  position INTEGER NOT NULL,
+  parent VARCHAR(64) NOT NULL,
+  PRIMARY KEY (version_id, position)
+) WITHOUT ROWID""",
+    "CREATE INDEX version_by_parent ON model_parents (parent, version_id)",
+    """CREATE TABLE model_notes (
+  version_id BIGINT NOT NULL REFERENCES model_metadata (id),
+  time BIGINT NOT NULL,
+  digest VARCHAR(64) NOT NULL,
+  PRIMARY KEY (version_id, time, digest)
+) WITHOUT ROWID""",
+    """CREATE TABLE model_aliases (
+  model_name TEXT NOT NULL,
+  alias TEXT NOT NULL,
+  model_id VARCHAR(64) NOT NULL,
+  PRIMARY KEY (model_name, alias)
+) WITHOUT ROWID""",
+    "CREATE INDEX alias_by_model ON model_aliases (model_id)",
+    """CREATE TABLE packs (
+  name VARCHAR(64) NOT NULL PRIMARY KEY,
+  birth BIGINT NOT NULL,
+  size BIGINT NOT NULL
+) WITHOUT ROWID""",
+    "CREATE TABLE state (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+)
+
+NAMES: Final = (
+    "model_metadata",
+    "model_tags",
+    "model_metrics",
+    "model_parents",
+    "model_notes",
+    "model_aliases",
+    "packs",
+    "state",
+)
+
+COLUMNS: Final = (
+    "id", "model_id", "model_name", "model_version", "precedence", "stable", "model_type", "description", "status",
+    "serializer", "artifact", "size_bytes", "author", "created_at", "updated_at", "origin", "details",
+)  # fmt: skip

@@ -1,0 +1,420 @@
+"""The log: numbered, create-only entries, the only thing that ever changes a repository.
+
+An entry is one transaction. Creating entry n+1 is the compare-and-swap: before it nothing is visible, after it
+everything is. ``prev`` is the digest of the entry before, so history is tamper-evident from the last entry back
+to ``friday-store.json``, whose digest is the ``prev`` of entry 1.
+
+Byte formats; each file is a canonical MessagePack map (a checkpoint's is a zstd frame of one) followed by the
+BLAKE3 of those bytes::
+
+    log/0000000012/345                entry 12345
+        {kind: "entry", schema: 1, seq, prev: digest, id: 16 bytes, time: µs since 1970, actor, message,
+         packs_added: [[name, size]], packs_removed: [name], refs: [[name, old digest or nil, new or nil]],
+         origin: "" or the id of the repository that it was copied from}
+    checkpoints/00000000000000012288  the state after that entry, every 256 entries
+        {kind: "checkpoint", schema: 1, seq, entry: digest of that entry, time, packs: [[name, size, birth]]
+         by birth, refs: [[name, digest, birth, origin]] by name}
+
+The ``birth`` of a ref or a pack is ``seq << 24 | place in the entry``: unique, ordered by time, the same in every replay.
+``id`` is fresh for each attempt: who is told "it exists" reads the entry back, and its own id means that only
+the reply was lost.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import zstandard
+
+from friday_store import codec
+from friday_store.digest import SIZE, digest_of
+from friday_store.errors import ConflictError, IntegrityError
+from friday_store.storage import Storage
+
+_LOGGER: Final = logging.getLogger(__name__)
+
+ENTRY_CAP: Final = 1 << 30
+CHECKPOINT_CAP: Final = 4 << 30
+EVERY: Final = 256
+_PER_FOLDER: Final = 1000
+_PLACES: Final = 24
+
+Move = tuple[str, bytes | None, bytes | None]
+
+
+@dataclass(frozen=True)
+class LogEntry:
+    """One transaction.
+
+    Attributes:
+        seq: Its number, from 1.
+        prev: The digest of the entry before.
+        id: Fresh random bytes.
+        time: Microseconds since 1970 UTC, later than the entry before.
+        actor: Who.
+        message: Why.
+        packs_added: Name and size of each.
+        packs_removed: Names.
+        refs: Name, digest before and after; None for absent.
+        origin: The id of the repository that the objects were copied from; empty for one's own.
+        digest: The digest of the entry's bytes.
+    """
+
+    seq: int
+    prev: bytes
+    id: bytes
+    time: int
+    actor: str
+    message: str
+    packs_added: tuple[tuple[str, int], ...] = ()
+    packs_removed: tuple[str, ...] = ()
+    refs: tuple[Move, ...] = ()
+    origin: str = ""
+    extra: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    def to_bytes(self) -> bytes:
+        """Return the canonical bytes, without the checksum that follows them in the file."""
+        fields = {name: getattr(self, name) for name in _FIELDS}
+        return codec.encode({**self.extra, "kind": "entry", "schema": 1, **fields})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> LogEntry:
+        """Return the entry in ``data``.
+
+        Raises:
+            IntegrityError: It is none.
+        """
+        raw = _opened(data, "entry", ENTRY_CAP)
+        try:
+            entry = cls(
+                seq=_of(int, raw.pop("seq")),
+                prev=_of(bytes, raw.pop("prev")),
+                id=_of(bytes, raw.pop("id")),
+                time=_of(int, raw.pop("time")),
+                actor=_of(str, raw.pop("actor")),
+                message=_of(str, raw.pop("message")),
+                packs_added=tuple((_pack(name), _of(int, size)) for name, size in raw.pop("packs_added")),
+                packs_removed=tuple(_pack(name) for name in raw.pop("packs_removed")),
+                refs=tuple((_of(str, name), _side(old), _side(new)) for name, old, new in raw.pop("refs")),
+                origin=_of(str, raw.pop("origin")),
+                extra=raw,
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise IntegrityError(f"malformed log entry: {error}") from error
+        return entry
+
+    @property
+    def digest(self) -> bytes:
+        """The digest of the entry's bytes."""
+        return digest_of(self.to_bytes())
+
+    def births(self) -> Iterator[tuple[int, Move]]:
+        """Iterate over the moves, each with the birth it gives to its ref."""
+        return ((self.seq << _PLACES | place, move) for place, move in enumerate(self.refs))
+
+    def packs_born(self) -> Iterator[tuple[str, int, int]]:
+        """Iterate over the packs added: name, size, birth."""
+        return ((name, size, self.seq << _PLACES | place) for place, (name, size) in enumerate(self.packs_added))
+
+
+_FIELDS: Final = (
+    "seq", "prev", "id", "time", "actor", "message", "packs_added", "packs_removed", "refs", "origin",
+)  # fmt: skip
+
+
+@dataclass
+class State:
+    """All refs and live packs after one entry.
+
+    Attributes:
+        seq: The entry's number; 0 before the first.
+        entry: Its digest; that of ``friday-store.json`` before the first.
+        time: Its time.
+        refs: Name to (digest, birth, origin).
+        packs: Name to (size, birth), in the order in which they came.
+    """
+
+    seq: int
+    entry: bytes
+    time: int = 0
+    refs: dict[str, tuple[bytes, int, str]] = field(default_factory=dict)
+    packs: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def apply(self, entry: LogEntry, digest: bytes) -> None:
+        """Move on by one entry.
+
+        Raises:
+            IntegrityError: It does not follow this state.
+        """
+        if entry.seq != self.seq + 1 or entry.prev != self.entry:
+            raise IntegrityError(f"log entry {entry.seq} does not follow entry {self.seq}", path=entry_path(entry.seq))
+        for birth, (name, old, new) in entry.births():
+            if self.refs.get(name, (None,))[0] != old:
+                raise IntegrityError(f"log entry {entry.seq} moves {name} from where it was not")
+            if new is None:
+                self.refs.pop(name, None)
+            else:
+                self.refs[name] = (new, birth, entry.origin)
+        for name, size, birth in entry.packs_born():
+            self.packs[name] = (size, birth)
+        for name in entry.packs_removed:
+            self.packs.pop(name, None)
+        self.seq, self.entry, self.time = entry.seq, digest, entry.time
+
+    def to_bytes(self) -> bytes:
+        """Return the canonical bytes of a checkpoint: equal states give equal bytes."""
+        return codec.encode(
+            {
+                "kind": "checkpoint",
+                "schema": 1,
+                "seq": self.seq,
+                "entry": self.entry,
+                "time": self.time,
+                "packs": [(name, *self.packs[name]) for name in self.packs],
+                "refs": [(name, *self.refs[name]) for name in sorted(self.refs)],
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> State:
+        """Return the state in a checkpoint's bytes.
+
+        Raises:
+            IntegrityError: It is none.
+        """
+        raw = _opened(data, "checkpoint", CHECKPOINT_CAP)
+        try:
+            return cls(
+                _of(int, raw["seq"]),
+                _of(bytes, raw["entry"]),
+                _of(int, raw["time"]),
+                {_of(str, n): (_of(bytes, d), _of(int, b), _of(str, o)) for n, d, b, o in raw["refs"]},
+                {_pack(name): (_of(int, size), _of(int, birth)) for name, size, birth in raw["packs"]},
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise IntegrityError(f"malformed checkpoint: {error}") from error
+
+
+class Log:
+    """The log of one repository.
+
+    Args:
+        storage: Where it is.
+        root: The digest of ``friday-store.json``.
+        clock: Returns the time now; entries are later than the one before whatever it says.
+    """
+
+    def __init__(self, storage: Storage, root: bytes, clock: Callable[[], dt.datetime]) -> None:
+        self._storage = storage
+        self._root = root
+        self._clock = clock
+
+    def now(self) -> int:
+        """Return the time in microseconds since 1970 UTC."""
+        return round(self._clock().timestamp() * 1_000_000)
+
+    def read(self, seq: int) -> tuple[LogEntry, bytes] | None:
+        """Return an entry and its digest; None if there is none of this number.
+
+        Raises:
+            IntegrityError: It is damaged.
+        """
+        path = entry_path(seq)
+        data = self._storage.read(path)
+        if data is None:
+            return None
+        body = _unsealed(data, path)
+        try:
+            entry = LogEntry.from_bytes(body)
+        except IntegrityError as error:
+            raise IntegrityError(str(error), path=path) from error
+        if entry.seq != seq:
+            raise IntegrityError(f"log entry {seq} says that it is entry {entry.seq}", path=path)
+        return entry, digest_of(body)
+
+    def after(self, seq: int, digest: bytes) -> Iterator[tuple[LogEntry, bytes]]:
+        """Iterate over the entries after ``seq``, whose digest is given; each follows the one before.
+
+        Raises:
+            IntegrityError: The chain is broken.
+        """
+        while (found := self.read(seq + 1)) is not None:
+            entry, following = found
+            if entry.prev != digest:
+                raise IntegrityError(
+                    f"log entry {seq + 1} does not follow entry {seq}: history was changed", path=entry_path(seq + 1)
+                )
+            yield entry, following
+            seq, digest = entry.seq, following
+
+    def backwards(self, seq: int) -> Iterator[LogEntry]:
+        """Iterate from entry ``seq`` down to 1.
+
+        Raises:
+            IntegrityError: An entry is missing or damaged.
+        """
+        for number in range(seq, 0, -1):
+            found = self.read(number)
+            if found is None:
+                raise IntegrityError(f"log entry {number} is missing", path=entry_path(number))
+            yield found[0]
+
+    def last(self) -> int:
+        """Return the number of the newest entry, by looking at what is there; 0 if there is none."""
+        for folder in sorted((e.name for e in self._storage.list("log") if _number(e.name) is not None), reverse=True):
+            names = [_number(entry.name) for entry in self._storage.list(f"log/{folder}")]
+            known = [int(folder) * _PER_FOLDER + name for name in names if name is not None]
+            if known:
+                return max(known)
+        return 0
+
+    def state(self, seq: int | None = None) -> State:
+        """Return the state after entry ``seq``, or after the newest.
+
+        Raises:
+            IntegrityError: An entry on the way is missing or damaged.
+            ConflictError: There is no such entry.
+        """
+        state = self._checkpoint(seq)
+        for entry, digest in self.after(state.seq, state.entry):
+            if seq is not None and entry.seq > seq:
+                break
+            state.apply(entry, digest)
+        if seq is not None and state.seq != seq:
+            raise ConflictError(f"the log has no entry {seq}; the newest is {state.seq}")
+        if seq is None and (last := self.last()) > state.seq:
+            raise IntegrityError(
+                f"log entry {state.seq + 1} is missing, and {last} is there", path=entry_path(state.seq + 1)
+            )
+        return state
+
+    def at(self, time: dt.datetime) -> int:
+        """Return the number of the newest entry at or before a time; 0 if there is none."""
+        limit = round(time.timestamp() * 1_000_000)
+        low, high = 0, self.last()
+        while low < high:
+            middle = (low + high + 1) // 2
+            found = self.read(middle)
+            if found is None:
+                raise IntegrityError(f"log entry {middle} is missing", path=entry_path(middle))
+            low, high = (middle, high) if found[0].time <= limit else (low, middle - 1)
+        return low
+
+    def append(self, entry: LogEntry) -> bytes | None:
+        """Create the entry and return its digest; None if another entry has that number."""
+        body = entry.to_bytes()
+        digest = digest_of(body)
+        if not self._storage.create(entry_path(entry.seq), [body, digest]):
+            found = self.read(entry.seq)
+            if found is None or found[0].id != entry.id:
+                return None
+        return digest
+
+    def following(self, state: State, **fields: Any) -> LogEntry:
+        """Return the entry that would follow ``state``, with a fresh id and a later time."""
+        time = max(self.now(), state.time + 1)
+        return LogEntry(seq=state.seq + 1, prev=state.entry, id=secrets.token_bytes(16), time=time, **fields)
+
+    def checkpoint(self, seq: int) -> None:
+        """Write the checkpoint of entry ``seq`` unless it is there; called by the writer of that entry."""
+        path = checkpoint_path(seq)
+        if self._storage.stat(path) is None:
+            packed = zstandard.ZstdCompressor(level=1).compress(self.state(seq).to_bytes())
+            self._storage.create(path, [packed, digest_of(packed)])
+
+    def checkpoints(self) -> list[int]:
+        """Return the numbers of the checkpoints, ascending."""
+        return sorted(n for e in self._storage.list("checkpoints") if (n := _number(e.name)) is not None)
+
+    def read_checkpoint(self, seq: int) -> State:
+        """Return the state that a checkpoint holds.
+
+        Raises:
+            IntegrityError: It is damaged.
+        """
+        path = checkpoint_path(seq)
+        data = self._storage.read(path)
+        if data is None:
+            raise IntegrityError(f"checkpoint {seq} is missing", path=path)
+        packed = _unsealed(data, path)
+        try:
+            size = zstandard.frame_content_size(packed)
+            if not 0 <= size <= CHECKPOINT_CAP:
+                raise IntegrityError(f"checkpoint {seq} does not state a sound size", path=path)
+            state = State.from_bytes(zstandard.ZstdDecompressor().decompress(packed, max_output_size=size))
+        except (zstandard.ZstdError, IntegrityError) as error:
+            raise IntegrityError(f"checkpoint {seq} is damaged: {error}", path=path) from error
+        if state.seq != seq:
+            raise IntegrityError(f"checkpoint {seq} says that it is {state.seq}", path=path)
+        return state
+
+    def _checkpoint(self, seq: int | None) -> State:
+        """Return the newest checkpoint's state at or before ``seq``; the empty state where there is none."""
+        for number in reversed(self.checkpoints()):
+            if seq is None or number <= seq:
+                try:
+                    return self.read_checkpoint(number)
+                except IntegrityError as error:  # the log says the same; fsck reports the damage
+                    _LOGGER.warning("passing over a damaged checkpoint: %s", error)
+        return State(0, self._root)
+
+
+def entry_path(seq: int) -> str:
+    """Return where an entry stands."""
+    return f"log/{seq // _PER_FOLDER:010d}/{seq % _PER_FOLDER:03d}"
+
+
+def checkpoint_path(seq: int) -> str:
+    """Return where a checkpoint stands."""
+    return f"checkpoints/{seq:020d}"
+
+
+def newest_move(entries: Iterable[LogEntry], ref: str) -> tuple[LogEntry, Move] | None:
+    """Return the first of the entries that moves ``ref``, with the move."""
+    for entry in entries:
+        for move in entry.refs:
+            if move[0] == ref:
+                return entry, move
+    return None
+
+
+def _opened(data: bytes, kind: str, cap: int) -> dict[str, Any]:
+    raw = codec.decode(data, kind, cap=cap)
+    if raw.pop("schema", None) != 1:
+        raise IntegrityError(f"{kind} of a schema that this release does not read")
+    del raw["kind"]
+    return raw
+
+
+def _unsealed(data: bytes, path: str) -> bytes:
+    body, seal = data[:-SIZE], data[-SIZE:]
+    if digest_of(body) != seal:
+        raise IntegrityError(f"{path} does not match its checksum", path=path)
+    return body
+
+
+def _of(kind: type, value: Any) -> Any:
+    if type(value) is not kind:
+        raise TypeError(f"expected {kind.__name__}")
+    return value
+
+
+def _side(value: Any) -> bytes | None:
+    if value is not None and (type(value) is not bytes or len(value) != SIZE):
+        raise TypeError("expected a digest")
+    return value
+
+
+def _pack(name: Any) -> str:
+    if type(name) is not str or len(bytes.fromhex(name)) != SIZE or name != name.lower():
+        raise TypeError("expected a pack's name")
+    return name
+
+
+def _number(name: str) -> int | None:
+    return int(name) if name.isascii() and name.isdigit() else None

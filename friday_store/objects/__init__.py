@@ -1,0 +1,266 @@
+"""Objects: content-addressed bytes in packs; written once, found by digest, verified when read.
+
+:class:`ObjectStore` is the whole surface: which packs are live, where an object is, reading small objects,
+loading the parts of a model, and a :class:`Batch` to add new ones. It knows nothing of names or versions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+
+from typing import Final
+
+from friday_store.digest import SHORTEST, Buffer, digest_of
+from friday_store.errors import IntegrityError, ModelNotFoundError
+from friday_store.hookspecs import Part
+from friday_store.manifest import Artifact, PartEntry
+from friday_store.objects.chunking import Compression, Cut, cut, framed, frames
+from friday_store.objects.memo import Memo
+from friday_store.objects.pack import FOLDER, Directory, Frame, Kind, PackWriter, read_directory
+from friday_store.objects.reading import Load, whole
+from friday_store.storage import Storage
+
+__all__ = ["Batch", "Compression", "Directory", "Kind", "Memo", "ObjectStore"]
+
+
+_SECTIONS: Final = 8
+_CROWD: Final = 16
+_TIER_BITS: Final = 16
+_LARGE: Final = 64 << 20
+
+
+class ObjectStore:
+    """The objects of one repository.
+
+    Args:
+        storage: Where the packs are.
+        compression: ``auto`` compresses what shrinks; ``none`` stores everything raw, so that everything maps.
+        memo: What this user has verified before; None hashes every load.
+    """
+
+    def __init__(self, storage: Storage, *, compression: Compression = "auto", memo: Memo | None = None) -> None:
+        self.compression: Compression = compression
+        self._storage = storage
+        self._memo = memo
+        self._sizes: dict[str, int] = {}
+        self._directories: dict[str, Directory] = {}
+        self._sections: dict[str, bytes] | None = None
+        self._lock = threading.RLock()
+
+    @property
+    def live(self) -> Mapping[str, int]:
+        """The packs in use: name to size in bytes."""
+        return self._sizes
+
+    def use(self, packs: Mapping[str, int]) -> None:
+        """Set which packs are in use, as the log says; their directories are read when first needed."""
+        with self._lock:
+            self._sizes = dict(packs)
+            for gone in self._directories.keys() - packs.keys():
+                del self._directories[gone]
+
+    def add(self, directory: Directory) -> None:
+        """Put a pack in use whose directory is at hand."""
+        with self._lock:
+            self._sizes[directory.name] = directory.size
+            self._directories[directory.name] = directory
+
+    def directory(self, name: str) -> Directory:
+        """Return what a pack holds.
+
+        Raises:
+            IntegrityError: The pack is missing or damaged.
+        """
+        found = self._directories.get(name)
+        if found is None:
+            found = read_directory(self._storage, name, self._sizes[name])
+            with self._lock:
+                self._directories[name] = found
+        return found
+
+    def crowded(self) -> list[str]:
+        """Return the packs to merge into one now, or nothing.
+
+        Packs fall into tiers by size, each sixteen times the one before; sixteen in a tier are too many. So a
+        byte is copied once per tier, and there are at most fifteen packs per tier. Packs of 64 MiB and more
+        stay as they are.
+        """
+        tiers: dict[int, list[str]] = {}
+        for name, size in self._sizes.items():
+            if size < _LARGE:
+                tiers.setdefault(max(0, (size.bit_length() - _TIER_BITS) // 4), []).append(name)
+        full = [tier for tier in sorted(tiers) if len(tiers[tier]) >= _CROWD]
+        return tiers[full[0]] if full else []
+
+    def find(self, digest: bytes) -> tuple[Directory, int] | None:
+        """Return the pack that has an object, and its place there; the newest packs are asked first."""
+        for name in reversed(list(self._sizes)):
+            directory = self.directory(name)
+            place = directory.find(digest)
+            if place >= 0:
+                return directory, place
+        return None
+
+    def __contains__(self, digest: bytes) -> bool:
+        return self.find(digest) is not None
+
+    def read(self, digest: bytes, kind: Kind) -> Buffer:
+        """Return the verified bytes of a small object.
+
+        Raises:
+            ModelNotFoundError: No pack has it.
+            IntegrityError: It is damaged or of another kind.
+        """
+        found = self.find(digest)
+        if found is None:
+            raise ModelNotFoundError(f"there is no object {digest.hex()[:12]} here")
+        frame = found[0].frame(found[1])
+        if frame.kind is not kind:
+            raise IntegrityError(
+                f"object {digest.hex()[:12]} is a {frame.kind.name.lower()}, not a {kind.name.lower()}"
+            )
+        return whole(frame, self.stored(found[0].name, frame))
+
+    def stored(self, name: str, frame: Frame) -> bytes | None:
+        """Return an object's bytes as they stand in a pack, unchecked; None if the pack is missing."""
+        path = f"{FOLDER}/{name}.pack"
+        if self._sections is None or frame.kind is Kind.CHUNK:
+            return self._storage.read(path, frame.offset, frame.offset + frame.stored)
+        directory = self.directory(name)
+        if name not in self._sections:
+            if len(self._sections) >= _SECTIONS:
+                self._sections.pop(next(iter(self._sections)))
+            self._sections[name] = self._storage.read(path, directory.data, directory.start) or b""
+        return self._sections[name][frame.offset - directory.data :][: frame.stored]
+
+    @contextlib.contextmanager
+    def sections(self) -> Iterator[None]:
+        """Read whole metadata sections within this block: for those who read many small objects."""
+        with self._lock:
+            self._sections = {}
+            try:
+                yield
+            finally:
+                self._sections = None
+
+    def parts(self, artifact: Artifact) -> dict[str, memoryview]:
+        """Return the parts of a model, verified; see :mod:`friday_store.objects.reading`.
+
+        Raises:
+            IntegrityError: A chunk is missing or damaged.
+        """
+        return Load(artifact, self._storage, self.find, self._memo).parts()
+
+    def prefixed(self, prefix: str, kind: Kind) -> list[str]:
+        """Return the digests (hex) of a kind that start with ``prefix``, sorted."""
+        found: set[str] = set()
+        if len(prefix) >= SHORTEST:
+            for name in list(self._sizes):
+                directory = self.directory(name)
+                for digest in directory.prefixed(prefix):
+                    if directory.frame(directory.find(digest)).kind is kind:
+                        found.add(digest.hex())
+        return sorted(found)
+
+    def batch(self, written: Sequence[Directory] = ()) -> Batch:
+        """Return a batch of new objects that will become one pack.
+
+        Args:
+            written: Packs of the same transaction that are durable but not in use yet.
+        """
+        return Batch(self, written)
+
+    def writer(self) -> PackWriter:
+        """Return a writer for a new pack."""
+        return PackWriter(self._storage)
+
+
+class Batch:
+    """New objects on their way into one pack; used in ``with``, and nothing is kept unless :meth:`finish` is called.
+
+    Attributes:
+        relied: Objects that this batch would have stored had no pack held them already.
+    """
+
+    def __init__(self, store: ObjectStore, written: Sequence[Directory] = ()) -> None:
+        self.relied: set[bytes] = set()
+        self._store = store
+        self._written = written
+        self._writer: PackWriter | None = None
+
+    def __enter__(self) -> Batch:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._writer is not None:
+            self._writer.__exit__(*exc)
+            self._writer = None
+
+    def put(self, kind: Kind, data: bytes) -> bytes:
+        """Add an artifact, an envelope or a note, and return its digest."""
+        digest = digest_of(data)
+        if not self._known(digest):
+            self._opened().add(*framed(kind, data, compress=self._store.compression == "auto", digest=digest))
+        return digest
+
+    def put_model(self, serializer: str, version: int, parts: Iterable[Part]) -> tuple[bytes, Artifact]:
+        """Add the chunks and the artifact of a model, and return the artifact with its digest.
+
+        Args:
+            serializer: The format's name.
+            version: The format's version.
+            parts: The parts, with unique names; their buffers are read, not copied.
+        """
+        entries: list[tuple[str, int, bool, list[bytes]]] = []
+
+        def cuts() -> Iterator[Cut]:
+            for part, pieces in cut(parts, self._store.compression):
+                whole_size = sum(len(piece.data) for piece in pieces)
+                entries.append((part.name, whole_size, part.opaque, []))
+                opaque.append(part.data)
+                yield from pieces
+
+        opaque: list[Buffer] = []
+        for piece, new, stored in frames(cuts(), self._known):
+            if isinstance(new, Frame):
+                self._opened().add(new, stored)
+            entries[piece.part][3].append(new.digest if isinstance(new, Frame) else new)
+        artifact = Artifact(
+            serializer,
+            version,
+            tuple(
+                PartEntry(name, size, b"".join(digests), digest_of(data) if whole_file else None)
+                for (name, size, whole_file, digests), data in zip(entries, opaque, strict=True)
+            ),
+        )
+        return self.put(Kind.ARTIFACT, artifact.to_bytes()), artifact
+
+    def copy(self, frame: Frame, stored: Buffer) -> None:
+        """Add an object's stored bytes as they are, from another repository or pack."""
+        if not self._known(frame.digest):
+            self._opened().add(frame, stored)
+
+    def finish(self) -> Directory | None:
+        """Make the new objects durable as one pack and return what it holds; None if nothing was new.
+
+        The pack is not in use until a log entry says so.
+        """
+        return None if self._writer is None else self._writer.finish()
+
+    def _known(self, digest: bytes) -> bool:
+        if self._writer is not None and digest in self._writer:
+            return True
+        if any(directory.find(digest) >= 0 for directory in self._written):
+            return True
+        found = self._store.find(digest)
+        if found is not None:
+            self.relied.add(digest)
+        return found is not None
+
+    def _opened(self) -> PackWriter:
+        if self._writer is None:
+            self._writer = self._store.writer()
+        return self._writer

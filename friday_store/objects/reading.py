@@ -1,0 +1,279 @@
+"""From an artifact back to the buffers of its parts, verified before anybody interprets them.
+
+A part whose chunks are raw and lie next to each other in one local pack is a view of a private mapping of that
+pack: no copy, and writable, since pages that the model changes become its own (``MAP_PRIVATE``). So a loaded
+model is an ordinary mutable model and the pack stays as it is. Every other part is put together in one anonymous
+mapping: raw chunks copied, compressed ones inflated straight into their place, on several threads.
+
+The bytes that are hashed are those of the view or of the assembled part, after which nothing copies them again.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from friday_store.digest import Buffer, digest_of
+from friday_store.errors import IntegrityError
+from friday_store.manifest import Artifact, PartEntry
+from friday_store.objects.chunking import THREADS
+from friday_store.objects.memo import Memo
+from friday_store.objects.pack import BIG, FOLDER, PAGE, Codec, Directory, Frame, Kind
+from friday_store.storage import Storage
+
+_NORESERVE: Final = 0x4000 if os.uname().sysname == "Linux" else 0
+_HUGE: Final = 4 << 20
+_GAP: Final = 1 << 20
+_FETCH: Final = 64 << 20
+_ALIGN: Final = 64
+
+
+class Finder(Protocol):
+    """Where an object is: the directory that has it and its place there."""
+
+    def __call__(self, digest: bytes) -> tuple[Directory, int] | None: ...
+
+
+class Source(Protocol):
+    """The stored bytes of one pack."""
+
+    def stored(self, frame: Frame) -> memoryview:
+        """Return the stored bytes of an object."""
+
+    def view(self, start: int, size: int) -> memoryview | None:
+        """Return a private, writable view of a range, where there can be one."""
+
+
+class Mapped:
+    """A private mapping of the part of a local pack that a load needs."""
+
+    def __init__(self, path: str, handle: int, low: int, high: int) -> None:
+        self.stat = os.fstat(handle)
+        if high > self.stat.st_size:
+            raise IntegrityError(f"{path} is cut short", path=path)
+        self._low = low - low % mmap.ALLOCATIONGRANULARITY
+        flags = mmap.MAP_PRIVATE | _NORESERVE
+        access = mmap.PROT_READ | mmap.PROT_WRITE
+        self._map = mmap.mmap(handle, high - self._low, flags=flags, prot=access, offset=self._low)
+        self._whole = memoryview(self._map)
+
+    def stored(self, frame: Frame) -> memoryview:
+        return self._whole[frame.offset - self._low :][: frame.stored]
+
+    def view(self, start: int, size: int) -> memoryview:
+        return self._whole[start - self._low :][:size]
+
+
+class Fetched:
+    """Ranges of a pack, read from the store in few requests."""
+
+    stat: os.stat_result | None = None
+
+    def __init__(self, path: str, storage: Storage, frames: Iterable[Frame]) -> None:
+        self._ranges: list[tuple[int, memoryview]] = []
+        for low, high in _coalesced(frames):
+            data = storage.read(path, low, high)
+            if data is None or len(data) != high - low:
+                raise IntegrityError(f"{path} is missing or cut short", path=path)
+            self._ranges.append((low, memoryview(data)))
+
+    def stored(self, frame: Frame) -> memoryview:
+        for low, data in self._ranges:
+            if low <= frame.offset < low + len(data):
+                return data[frame.offset - low :][: frame.stored]
+        raise AssertionError("every frame of a load was fetched")
+
+    def view(self, start: int, size: int) -> None:  # noqa: ARG002 - fetched bytes are not writable
+        return None
+
+
+def _coalesced(frames: Iterable[Frame]) -> list[tuple[int, int]]:
+    ranges: list[tuple[int, int]] = []
+    for frame in sorted(frames, key=lambda item: item.offset):
+        end = frame.offset + frame.stored
+        if ranges and frame.offset - ranges[-1][1] <= _GAP and end - ranges[-1][0] <= _FETCH:
+            ranges[-1] = (ranges[-1][0], max(end, ranges[-1][1]))
+        else:
+            ranges.append((frame.offset, end))
+    return ranges
+
+
+@dataclass
+class _Use:
+    """One pack in one load: which of its objects, where their bytes are, which are already verified."""
+
+    directory: Directory
+    places: dict[int, Frame] = field(default_factory=dict)
+    source: Any = None
+    bits: bytearray | None = None
+
+
+Placed = tuple[_Use, int, Frame]
+
+
+class Load:
+    """One load of one artifact.
+
+    Args:
+        artifact: What to load.
+        storage: Where the packs are.
+        find: Where each chunk is.
+        memo: What needs no hashing; None hashes everything.
+    """
+
+    def __init__(self, artifact: Artifact, storage: Storage, find: Finder, memo: Memo | None) -> None:
+        self._artifact = artifact
+        self._storage = storage
+        self._find = find
+        self._memo = memo
+        self._uses: dict[str, _Use] = {}
+        self._work: list[tuple[int, Callable[[], None]]] = []
+
+    def parts(self) -> dict[str, memoryview]:
+        """Return the verified parts by name.
+
+        Raises:
+            IntegrityError: A chunk is missing or damaged; no part is returned then.
+        """
+        placed = [(part, self._placed(part)) for part in self._artifact.parts]
+        for use in self._uses.values():
+            self._open(use)
+        views = {part.name: self._viewed(part, chunks) for part, chunks in placed}
+        self._assemble([(part, chunks) for part, chunks in placed if views[part.name] is None], views)
+        _run(self._work)
+        self._remember()
+        return {name: view for name, view in views.items() if view is not None}
+
+    def _placed(self, part: PartEntry) -> list[Placed]:
+        chunks: list[Placed] = []
+        for digest in part:
+            found = self._find(digest)
+            if found is None:
+                raise IntegrityError(f"chunk {digest.hex()[:12]} of part {part.name!r} is in no pack")
+            directory, place = found
+            use = self._uses.setdefault(directory.name, _Use(directory))
+            frame = use.places.get(place) or use.places.setdefault(place, directory.frame(place))
+            chunks.append((use, place, frame))
+        if sum(frame.size for _, _, frame in chunks) != part.size:
+            raise IntegrityError(f"the chunks of part {part.name!r} do not add up to its size")
+        if any(frame.kind is not Kind.CHUNK for _, _, frame in chunks):
+            raise IntegrityError(f"part {part.name!r} names an object that is not a chunk")
+        return chunks
+
+    def _open(self, use: _Use) -> None:
+        path = f"{FOLDER}/{use.directory.name}.pack"
+        low = min(frame.offset for frame in use.places.values())
+        high = max(frame.offset + frame.stored for frame in use.places.values())
+        needed = sum(frame.stored for frame in use.places.values())
+        opener = getattr(self._storage, "open", None)
+        if opener is None or needed < BIG:
+            use.source = Fetched(path, self._storage, use.places.values())
+            return
+        try:
+            handle = opener(path)
+        except FileNotFoundError as error:
+            raise IntegrityError(f"pack {use.directory.name[:12]} is missing", path=path) from error
+        try:
+            use.source = Mapped(path, handle, low, high)
+        finally:
+            os.close(handle)
+        if self._memo is not None:
+            use.bits = self._memo.verified(use.directory.name, use.directory.count, use.source.stat)
+
+    def _viewed(self, part: PartEntry, chunks: list[Placed]) -> memoryview | None:
+        """Return the part as one view, with the work to verify it queued; None if it must be put together."""
+        if part.size < BIG:
+            return None
+        first, _, start = chunks[0]
+        at = start.offset
+        for use, _, frame in chunks:
+            if use is not first or frame.codec is not Codec.RAW or frame.offset != at:
+                return None
+            at += frame.stored
+        view: memoryview | None = first.source.view(start.offset, part.size)
+        if view is not None:
+            for use, place, frame in chunks:
+                if use.bits is None or not use.bits[place >> 3] & 1 << (place & 7):
+                    piece = view[frame.offset - start.offset :][: frame.size]
+                    self._work.append((frame.size, _hashing(piece, use, place, frame)))
+        return view
+
+    def _assemble(self, parts: list[tuple[PartEntry, list[Placed]]], views: dict[str, memoryview | None]) -> None:
+        total = sum(part.size + -part.size % _ALIGN for part, _ in parts)
+        arena = _arena(total)
+        at = 0
+        for part, chunks in parts:
+            views[part.name] = arena[at : at + part.size]
+            start = at
+            for use, _, frame in chunks:
+                target = arena[start : start + frame.size]
+                start += frame.size
+                self._work.append((frame.size, _filling(use.source, frame, target)))
+            at += part.size + -part.size % _ALIGN
+
+    def _remember(self) -> None:
+        if self._memo is None:
+            return
+        for use in self._uses.values():
+            if use.bits is not None and isinstance(use.source, Mapped):
+                before = bytes(use.bits)
+                for place, frame in use.places.items():
+                    if frame.codec is Codec.RAW and frame.size >= BIG and use.source.view(0, 0) is not None:
+                        use.bits[place >> 3] |= 1 << (place & 7)
+                if bytes(use.bits) != before:
+                    self._memo.remember(use.directory.name, use.bits, use.source.stat)
+
+
+def _hashing(view: memoryview, use: _Use, place: int, frame: Frame) -> Callable[[], None]:
+    def work() -> None:
+        if digest_of(view) != frame.digest:
+            raise IntegrityError(
+                f"chunk {frame.digest.hex()[:12]} does not match its digest",
+                path=f"{FOLDER}/{use.directory.name}.pack",
+            )
+
+    return work
+
+
+def _filling(source: Source, frame: Frame, target: memoryview) -> Callable[[], None]:
+    def work() -> None:
+        stored = source.stored(frame)
+        if frame.codec is Codec.ZSTD:
+            frame.inflate_into(stored, target)
+        else:
+            target[:] = stored
+        if digest_of(target) != frame.digest:
+            raise IntegrityError(f"chunk {frame.digest.hex()[:12]} does not match its digest")
+
+    return work
+
+
+def _run(work: list[tuple[int, Callable[[], None]]]) -> None:
+    if sum(size for size, _ in work) < _GAP:
+        for _, task in work:
+            task()
+        return
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="friday-load") as pool:
+        for result in [pool.submit(task) for _, task in work]:
+            result.result()
+
+
+def _arena(size: int) -> memoryview:
+    """Return zeroed, writable memory; huge pages where the kernel has them, since fresh small ones cost most."""
+    if size < _HUGE:
+        return memoryview(bytearray(size))
+    memory = mmap.mmap(-1, size + -size % PAGE)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return memoryview(memory)[:size]
+
+
+def whole(frame: Frame, data: Buffer | None) -> Buffer:
+    """Return one small object's bytes, checked."""
+    if data is None:
+        raise IntegrityError(f"{frame.kind.name.lower()} {frame.digest.hex()[:12]} is in a pack that is missing")
+    return frame.decoded(data)

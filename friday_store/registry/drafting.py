@@ -1,0 +1,250 @@
+"""From the arguments of a registration to a checked request, and from that to a version under the compare-and-swap."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from friday_store import codec, environment, refs, serializer
+from friday_store.digest import from_hex, is_prefix
+from friday_store.errors import InvalidValueError, VersionExistsError
+from friday_store.hookspecs import Draft
+from friday_store.manifest import Artifact, Manifest
+from friday_store.plugins import Plugins
+from friday_store.refs import Ref
+from friday_store.repository import Repository, Transaction
+
+_OWN: Final = ("dependencies", "environment")
+_SECTIONS: Final = (
+    "metadata", "hyperparameters", "training_data", "feature_importance", "dependencies", "evaluation",
+)  # fmt: skip
+
+
+class ModelStatus(enum.StrEnum):
+    """What a version is for; a repository's configuration can add words."""
+
+    ACTIVE = "active"
+    DEVELOPMENT = "development"
+    TESTING = "testing"
+    STAGING = "staging"
+    PRODUCTION = "production"
+    DEPRECATED = "deprecated"
+    ARCHIVED = "archived"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A registration whose arguments have been checked and whose model is stored, but that has no version yet."""
+
+    name: str
+    version: str | None
+    bump: str
+    exist_ok: bool
+    type: str
+    description: str
+    tags: tuple[str, ...]
+    aliases: tuple[str, ...]
+    parents: tuple[bytes, ...] | None
+    facts: dict[str, Any]
+    artifact: tuple[bytes, Artifact]
+    time: int
+    author: str
+
+
+@dataclass(frozen=True)
+class Options:
+    """The keyword arguments of ``register_model``; see there."""
+
+    model_type: str | None = None
+    description: str = ""
+    tags: Iterable[str] = ()
+    aliases: Iterable[str] = ()
+    metrics: Mapping[str, Any] | None = None
+    metadata: Mapping[str, Any] | None = None
+    hyperparameters: Mapping[str, Any] | None = None
+    training_data: Mapping[str, Any] | None = None
+    feature_importance: Mapping[str, Any] | None = None
+    pipeline_steps: Iterable[Any] | None = None
+    dependencies: Mapping[str, Any] | None = None
+    evaluation: Mapping[str, Any] | None = None
+    parents: Iterable[str] | None = None
+    bump: str = "patch"
+    serializer: str | None = None
+    exist_ok: bool = False
+    input_example: Any = None
+    version: str | None = field(default=None)
+
+
+def draft(
+    transaction: Transaction, repository: Repository, plugins: Plugins, model: Any, name: str, options: Options
+) -> Request:
+    """Check everything about a registration, then store the model's parts.
+
+    Raises:
+        InvalidNameError: A name, version, tag or alias cannot be.
+        InvalidValueError: A value cannot be stored; the message names the key.
+        SerializationError: The model cannot be written.
+        GateError: A plugin refused it.
+    """
+    refs.check_name(name, "model name")
+    if options.version is not None:
+        refs.check_version(options.version)
+    refs.bumped("1.0.0", options.bump)
+    tags = _names(options.tags, "tag")
+    aliases = _names(options.aliases, "alias")
+    if not isinstance(options.description, str):
+        raise InvalidValueError("description: must be text", path="description")
+    facts = _facts(model, options)
+    facts, options = _old_dialect(facts, options)
+    parents = None if options.parents is None else tuple(_parent(repository, parent) for parent in options.parents)
+    if plugins.listens("before_register"):
+        shown = Draft(name, options.version, model, facts)
+        plugins.notify("before_register", draft=shown)
+        facts = {section: codec.normalise(value, section) for section, value in shown.facts.items()}
+    dumped = serializer.dump(plugins, model, options.serializer)
+    artifact = transaction.put_model(dumped.serializer.name, dumped.serializer.format, dumped.parts)
+    return Request(
+        name=name,
+        version=options.version,
+        bump=options.bump,
+        exist_ok=options.exist_ok,
+        type=options.model_type or type(model).__name__,
+        description=options.description,
+        tags=tags,
+        aliases=aliases,
+        parents=parents,
+        facts={section: value for section, value in facts.items() if value},
+        artifact=artifact,
+        time=repository.log.now(),
+        author=repository.settings.actor,
+    )
+
+
+def assign(transaction: Transaction, repository: Repository, request: Request) -> str:
+    """Give a request its version in the newest state, and return the version's id.
+
+    Raises:
+        VersionExistsError: The version exists with other content.
+    """
+    highest, newest = transaction.scratch.get(request.name) or _newest(repository, request.name)
+    version = request.version or refs.bumped(highest, request.bump)
+    ref = Ref("versions", request.name, version)
+    existing = transaction.planned(ref)
+    manifest = _manifest(request, version, newest)
+    if existing is not None:
+        return _same(repository, transaction, existing, manifest, request)
+    digest = transaction.put_manifest(manifest)
+    transaction.move(ref, None, digest)
+    for tag in request.tags:
+        transaction.move(Ref("tags", request.name, tag, version), None, digest)
+    for alias in request.aliases:
+        at = Ref("aliases", request.name, alias)
+        transaction.move(at, transaction.planned(at), digest)
+    parsed = refs.check_version(version)
+    if highest is None or refs.precedence(parsed) > refs.precedence(refs.check_version(highest)):
+        highest = version
+    transaction.scratch[request.name] = (highest, digest)
+    return digest.hex()
+
+
+def _newest(repository: Repository, name: str) -> tuple[str | None, bytes | None]:
+    """Return the highest version of a model and the id of the one registered last."""
+    sql = "SELECT model_version FROM model_metadata WHERE model_name = ? ORDER BY precedence DESC, id DESC LIMIT 1"
+    highest = repository.index.rows(sql, (name,))
+    if not highest:
+        return None, None
+    sql = "SELECT model_id FROM model_metadata WHERE model_name = ? ORDER BY id DESC LIMIT 1"
+    return str(highest[0][0]), bytes.fromhex(str(repository.index.rows(sql, (name,))[0][0]))
+
+
+def _manifest(request: Request, version: str, newest: bytes | None) -> Manifest:
+    parents = request.parents if request.parents is not None else (newest,) if newest else ()
+    digest, artifact = request.artifact
+    return Manifest(
+        name=request.name,
+        version=version,
+        artifact=digest,
+        serializer=artifact.serializer,
+        size=artifact.size,
+        parents=parents,
+        time=request.time,
+        author=request.author,
+        description=request.description,
+        type=request.type,
+        tags=request.tags,
+        facts=request.facts,
+    )
+
+
+def _same(repository: Repository, transaction: Transaction, existing: bytes, new: Manifest, request: Request) -> str:
+    """Return the id of a version that exists, if it has the same content or that does not matter."""
+    old = transaction.fresh(existing) or repository.index.manifest(existing)
+    if request.exist_ok or _content(old) == _content(new):
+        return existing.hex()
+    what = "other bytes" if old.artifact != new.artifact else "other metadata"
+    raise VersionExistsError(
+        f"{new.name} {new.version} exists with {what}, and versions never change",
+        hint="leave the version out and the next one is taken, or name a new one",
+    )
+
+
+def _content(manifest: Manifest) -> tuple[Any, ...]:
+    facts = {section: value for section, value in manifest.facts.items() if section not in _OWN}
+    return manifest.artifact, manifest.description, manifest.type, sorted(manifest.tags), codec.encode(facts)
+
+
+def _facts(model: Any, options: Options) -> dict[str, Any]:
+    facts: dict[str, Any] = {"metrics": metrics(options.metrics)}
+    for section in _SECTIONS:
+        facts[section] = codec.normalise_map(getattr(options, section), section)
+    steps = environment.pipeline_steps(model) if options.pipeline_steps is None else list(options.pipeline_steps)
+    facts["pipeline_steps"] = codec.normalise(steps, "pipeline_steps")
+    facts["hyperparameters"] = {**environment.parameters(model), **facts["hyperparameters"]}
+    facts["dependencies"] = {**environment.dependencies(model), **facts["dependencies"]}
+    facts["environment"] = environment.captured()
+    facts["input_schema"] = environment.input_schema(model, options.input_example)
+    return {section: codec.normalise(value, section) for section, value in facts.items()}
+
+
+def _old_dialect(facts: dict[str, Any], options: Options) -> tuple[dict[str, Any], Options]:
+    """Understand ``metadata={"metrics": {..}, "model_type": ..}``, the seed's older way to say the same."""
+    metadata = facts["metadata"]
+    if isinstance(metadata.get("metrics"), dict) and not facts["metrics"]:
+        facts["metrics"] = metrics(metadata.pop("metrics"), "metadata.metrics")
+    if isinstance(metadata.get("model_type"), str) and options.model_type is None:
+        from dataclasses import replace
+
+        options = replace(options, model_type=metadata.pop("model_type"))
+    return facts, options
+
+
+def metrics(given: Mapping[str, Any] | None, path: str = "metrics") -> dict[str, float]:
+    """Return metrics as floats by name.
+
+    Raises:
+        InvalidValueError: One is not a number.
+    """
+    found: dict[str, float] = {}
+    for name, value in codec.normalise_map(given, path).items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise InvalidValueError(f"{path}[{name!r}]: a metric is a number, not {value!r}", path=f"{path}[{name!r}]")
+        found[name] = float(value)
+    return found
+
+
+def _names(given: Iterable[str], what: str) -> tuple[str, ...]:
+    if isinstance(given, str):
+        raise InvalidValueError(f"{what}s: expected a list, got the text {given!r}", path=f"{what}s")
+    return tuple(dict.fromkeys(refs.check_name(_text(name), what) for name in given))
+
+
+def _text(name: Any) -> Any:
+    return str(name.value) if isinstance(name, enum.Enum) else name
+
+
+def _parent(repository: Repository, parent: str) -> bytes:
+    if is_prefix(parent) and len(parent) == 64:
+        return from_hex(parent)
+    return bytes.fromhex(repository.resolve(parent).model_id)

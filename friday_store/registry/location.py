@@ -1,0 +1,83 @@
+"""Where a registry is, and this user's own folders: the one place below the command line that reads the environment."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from pathlib import Path
+from typing import Final
+
+from friday_store.plugins import Plugins
+
+URL: Final = "FRIDAY_STORE_URL"
+HOME: Final = "FRIDAY_STORE_HOME"
+ACTOR: Final = "FRIDAY_STORE_ACTOR"
+PLUGINS: Final = "FRIDAY_STORE_PLUGINS"
+FOLDER: Final = ".friday"
+
+
+def default_url() -> str:
+    """Return ``FRIDAY_STORE_URL``, else the nearest ``.friday`` up the tree, else a folder of this user's."""
+    named = os.environ.get(URL)
+    if named:
+        return named
+    return str(nearest(Path.cwd()) or data_folder() / "registry")
+
+
+def nearest(start: Path) -> Path | None:
+    """Return the ``.friday`` folder in ``start`` or the nearest folder above it."""
+    for folder in (start, *start.parents):
+        if (folder / FOLDER / "friday-store.json").is_file():
+            return folder / FOLDER
+    return None
+
+
+def inside(url: str | Path) -> str:
+    """Return the ``.friday`` folder in a local folder that has one, else the URL as it is."""
+    text = str(url)
+    if "://" not in text:
+        path = Path(text).expanduser()
+        if (path / FOLDER / "friday-store.json").is_file() and not (path / "friday-store.json").exists():
+            return str(path / FOLDER)
+    return text
+
+
+def data_folder() -> Path:
+    """Return where this user's own data is: trust, and the default registry; ``FRIDAY_STORE_HOME`` overrides."""
+    named = os.environ.get(HOME)
+    if named:
+        return Path(named).expanduser().absolute()
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("friday-store", appauthor=False))
+
+
+def cache_folder() -> Path:
+    """Return where this user's caches are; they can be deleted at any moment."""
+    named = os.environ.get(HOME)
+    if named:
+        return Path(named).expanduser().absolute() / "cache"
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("friday-store", appauthor=False))
+
+
+def default_actor() -> str:
+    """Return ``FRIDAY_STORE_ACTOR``, else ``user@host``."""
+    named = os.environ.get(ACTOR)
+    if named:
+        return named
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+def default_plugins() -> Plugins:
+    """Return the installed plugins, or those that ``FRIDAY_STORE_PLUGINS`` names (``a,b`` or ``none``)."""
+    named = os.environ.get(PLUGINS)
+    if named is None or named == "":
+        return Plugins()
+    return Plugins(() if named == "none" else tuple(name.strip() for name in named.split(",")))

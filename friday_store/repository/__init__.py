@@ -1,0 +1,247 @@
+"""A repository: packs, a log, and an index that mirrors them, at any place that can keep files.
+
+It has two halves: reading (:meth:`Repository.resolve`, :meth:`Repository.manifest`, :meth:`Repository.parts`) and
+:class:`~friday_store.repository.transaction.Transaction`, the only way to change it. Nothing in a repository names
+an absolute path: it can be moved, copied, or served from a bucket.
+
+``friday-store.json`` is created once: ``{"format": 1, "hash": "blake3", "id": "<uuid>"}`` and a newline, keys
+sorted. Its BLAKE3 is the ``prev`` of log entry 1, so its bytes cannot change unnoticed.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import stat
+import uuid
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from friday_store.digest import digest_of
+from friday_store.errors import IntegrityError, ModelNotFoundError, RepositoryError
+from friday_store.index import Index, VersionRow
+from friday_store.log import Log, LogEntry
+from friday_store.manifest import Artifact, Manifest, Note
+from friday_store.objects import Compression, Kind, Memo, ObjectStore
+from friday_store.plugins import Plugins
+from friday_store.repository import resolve
+from friday_store.repository.transaction import Transaction
+from friday_store.storage import Storage
+
+__all__ = ["Repository", "Settings", "Transaction"]
+
+FORMAT_FILE: Final = "friday-store.json"
+FORMAT: Final = 1
+_FORMAT_CAP: Final = 4096
+
+
+def _utc_now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How this process uses a repository; nothing of it is stored.
+
+    Attributes:
+        actor: Who writes, for the log and for manifests.
+        compression: ``auto`` or ``none``.
+        verify: ``changed`` hashes mapped data again only when its file changed; ``always`` each time.
+        cache: A per-user folder for what may be lost: verified files, indexes of repositories that cannot
+            hold their own. None keeps those in memory.
+        clock: Returns the time now.
+    """
+
+    actor: str = "unknown"
+    compression: Compression = "auto"
+    verify: str = "changed"
+    cache: Path | None = None
+    clock: Callable[[], dt.datetime] = _utc_now
+
+
+class Repository:
+    """One repository, open.
+
+    Args:
+        storage: Where it is.
+        settings: How to use it.
+        plugins: Who may veto and watch changes.
+        create: Make it now if there is none. Otherwise an absent one reads as empty until the first change, if
+            its place is empty.
+        created: Called with the repository's id when this object made it.
+
+    Raises:
+        RepositoryError: The place holds something else, or a repository of a newer format.
+        IntegrityError: ``friday-store.json`` is damaged.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        settings: Settings,
+        plugins: Plugins | None = None,
+        *,
+        create: bool = False,
+        created: Callable[[str], None] | None = None,
+    ) -> None:
+        self.storage = storage
+        self.settings = settings
+        self.plugins = plugins if plugins is not None else Plugins()
+        self.born = False
+        self._created = created
+        self._load()
+        if create and not self.born:
+            self.create()
+
+    def _load(self) -> None:
+        data = self.storage.read(FORMAT_FILE, 0, _FORMAT_CAP)
+        self.id = ""
+        if data is not None:
+            self.id = _format_id(data, self.storage.url)
+            _warn_of_strangers(self.storage.root)
+        elif foreign := [e.name for e in self.storage.list("") if not e.name.startswith(".")]:
+            raise RepositoryError(
+                f"{self.storage.url} is not a friday-store repository: it holds {foreign[0]!r} and no {FORMAT_FILE}",
+                hint="name another folder, or make one: friday-store init NEW_FOLDER",
+            )
+        self.born = data is not None
+        memo = Memo(None if self.settings.cache is None else self.settings.cache / "verified")
+        self.objects = ObjectStore(
+            self.storage,
+            compression=self.settings.compression,
+            memo=memo if self.settings.verify == "changed" else None,
+        )
+        self.log = Log(self.storage, digest_of(data or b""), self.settings.clock)
+        self.index = Index(self._index_path(), self.id, self.log, self.objects)
+
+    def _index_path(self) -> Path | None:
+        root = self.storage.root
+        if not self.born:
+            return None
+        if root is not None and os.access(root, os.W_OK):
+            return root / "index.db"
+        if self.settings.cache is None:
+            return None
+        folder = self.settings.cache / "indexes"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder / f"{self.id}.db"
+
+    def create(self) -> None:
+        """Make the repository if there is none yet; safe when several processes do it at once.
+
+        Raises:
+            StorageError: The place cannot be written.
+        """
+        made = {"format": FORMAT, "hash": "blake3", "id": str(uuid.uuid4())}
+        text = json.dumps(made, sort_keys=True) + "\n"
+        if self.storage.create(FORMAT_FILE, text.encode()):
+            log = Log(self.storage, digest_of(text.encode()), self.settings.clock)
+            log.append(log.following(log.state(0), actor=self.settings.actor, message="init"))
+            if self._created is not None:
+                self._created(str(made["id"]))
+        self._load()
+
+    def transaction(self, message: str, *, origin: str = "") -> Transaction:
+        """Return a new transaction.
+
+        Args:
+            message: Why, for the log.
+            origin: The id of the repository that the objects come from; empty for one's own.
+        """
+        return Transaction(self, message, origin)
+
+    def resolve(self, revision: str) -> VersionRow:
+        """Return the version that a revision names.
+
+        Raises:
+            InvalidNameError: It cannot be a revision.
+            ModelNotFoundError: Nothing answers to it; the message says what is near.
+            AmbiguousRevisionError: More than one version does.
+        """
+        return resolve.resolve(self.index, self.log, revision)
+
+    def version(self, name: str, version: str) -> VersionRow | None:
+        """Return a version by its exact name, or None."""
+        found = self.index.versions("m.model_name = ? AND m.model_version = ?", (name, version))
+        return found[0] if found else None
+
+    def manifest(self, row: VersionRow) -> Manifest:
+        """Return a version's manifest, verified, and check that the index told the truth about it.
+
+        Raises:
+            IntegrityError: It is damaged, or it is of another version even in an index made anew.
+        """
+        for _ in range(2):
+            manifest = self.index.manifest(bytes.fromhex(row.model_id))
+            if (manifest.name, manifest.version) == (row.model_name, row.model_version):
+                return manifest
+            self.index.rebuild()
+            again = self.version(row.model_name, row.model_version)
+            if again is None:
+                break
+            row = again
+        raise IntegrityError(f"the index names a manifest that is not of {row.model_name}:{row.model_version}")
+
+    def artifact(self, digest: bytes) -> Artifact:
+        """Return an artifact, verified."""
+        return Artifact.from_bytes(bytes(self.objects.read(digest, Kind.ARTIFACT)))
+
+    def parts(self, artifact: Artifact) -> dict[str, memoryview]:
+        """Return the verified parts of a model."""
+        return self.objects.parts(artifact)
+
+    def notes(self, row: VersionRow) -> list[Note]:
+        """Return a version's notes in the order in which they fold."""
+        found = self.index.rows("SELECT digest FROM model_notes WHERE version_id = ? ORDER BY time, digest", (row.id,))
+        return [self.index.note(bytes.fromhex(digest)) for (digest,) in found]
+
+    def entries(self) -> list[LogEntry]:
+        """Return the log from the newest entry to the first."""
+        self.index.catch_up()
+        return list(self.log.backwards(self.index.seq))
+
+    def merge(self) -> bool:
+        """Merge small packs where too many have gathered, as one transaction; whether there was anything to do."""
+        self.index.catch_up()
+        names = self.objects.crowded()
+        if not names:
+            return False
+        transaction = self.transaction(f"merge {len(names)} packs")
+        transaction.replace_packs(names)
+        return True
+
+    def close(self) -> None:
+        """Close the index; the repository can be used again and opens it anew."""
+        self.index.close()
+
+
+def _format_id(data: bytes, where: str) -> str:
+    try:
+        raw: Mapping[str, Any] = json.loads(data)
+        number, identity, algorithm = raw["format"], str(uuid.UUID(raw["id"])), raw["hash"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise IntegrityError(f"{where}/{FORMAT_FILE} is damaged", path=FORMAT_FILE) from error
+    if type(number) is not int or number < 1 or algorithm != "blake3" or identity != raw["id"]:
+        raise RepositoryError(
+            f"{where} uses format {str(number)[:20]} with {str(algorithm)[:20]}; this release reads 1"
+        )
+    if number > FORMAT:
+        raise RepositoryError(
+            f"{where} has format {number}, and this release reads up to {FORMAT}",
+            hint="pip install --upgrade friday-store",
+        )
+    return identity
+
+
+def _warn_of_strangers(root: Path | None) -> None:
+    if root is None:
+        return
+    found = root.stat()
+    if found.st_mode & stat.S_IWOTH:
+        warnings.warn(f"{root} can be written by every user of this machine", stacklevel=4)
+    elif found.st_uid not in (os.geteuid(), 0):
+        warnings.warn(f"{root} belongs to another user", stacklevel=4)

@@ -1,0 +1,222 @@
+"""Transactions: objects first, one log entry last.
+
+A transaction gathers new objects in one pack, then asks a *plan* which refs to move, in the light of the newest
+state; then makes the pack durable and creates the entry. Whoever loses the race for the entry's number reads
+what came. If none of its refs was touched it takes the next number; else the plan is asked again, with only the
+objects that the new answer needs going into a second pack. So an automatic version is decided under the
+compare-and-swap, and nothing is serialized twice.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from friday_store.errors import ConflictError
+from friday_store.hookspecs import Committed, Part, RefUpdate
+from friday_store.log import EVERY, LogEntry, Move
+from friday_store.manifest import Artifact, Manifest, Note
+from friday_store.objects import Batch, Directory, Kind
+from friday_store.refs import Ref
+
+if TYPE_CHECKING:
+    from friday_store.repository import Repository
+
+_T = TypeVar("_T")
+_ATTEMPTS: Final = 1000
+_PAUSE: Final = 0.002
+
+
+class Transaction:
+    """One change of a repository; not for use by several threads.
+
+    Args:
+        repository: What to change.
+        message: Why.
+        origin: Where the objects come from; empty for one's own.
+
+    Attributes:
+        scratch: What a plan wants to remember while it runs; cleared before each run.
+    """
+
+    def __init__(self, repository: Repository, message: str, origin: str) -> None:
+        self.message = message
+        self._repository = repository
+        self._origin = origin
+        self._written: list[Directory] = []
+        self._batch: Batch | None = None
+        self._relied: set[bytes] = set()
+        self._moves: dict[str, Move] = {}
+        self.scratch: dict[str, Any] = {}
+        self._fresh: dict[bytes, Manifest] = {}
+
+    @property
+    def batch(self) -> Batch:
+        """The new objects."""
+        if self._batch is None:
+            if not self._repository.born:
+                self._repository.create()
+            self._repository.index.catch_up()
+            self._batch = self._repository.objects.batch(self._written)
+        return self._batch
+
+    def put_model(self, serializer: str, version: int, parts: Iterable[Part]) -> tuple[bytes, Artifact]:
+        """Store a model's parts; see :meth:`friday_store.objects.Batch.put_model`."""
+        return self.batch.put_model(serializer, version, parts)
+
+    def put_manifest(self, manifest: Manifest) -> bytes:
+        """Store a manifest and return its digest, the version's id."""
+        digest = self.batch.put(Kind.ENVELOPE, manifest.to_bytes())
+        self._fresh[digest] = manifest
+        return digest
+
+    def put_note(self, note: Note) -> bytes:
+        """Store a note and return its digest."""
+        return self.batch.put(Kind.NOTE, note.to_bytes())
+
+    def move(self, ref: Ref, old: bytes | None, new: bytes | None) -> None:
+        """Plan to move a ref; a second move of it in one transaction continues the first.
+
+        Raises:
+            ConflictError: The two do not fit.
+        """
+        name = str(ref)
+        before = self._moves.get(name)
+        if before is not None:
+            if before[2] != old:
+                raise ConflictError(f"{name} is moved twice in one transaction", ref=name)
+            old = before[1]
+        if old == new:
+            self._moves.pop(name, None)
+        else:
+            self._moves[name] = (name, old, new)
+
+    def fresh(self, digest: bytes) -> Manifest | None:
+        """Return a manifest that this transaction put, or None."""
+        return self._fresh.get(digest)
+
+    def planned(self, ref: Ref) -> bytes | None:
+        """Return what a ref will name after this transaction."""
+        move = self._moves.get(str(ref))
+        return move[2] if move is not None else self._repository.index.ref(ref)
+
+    def run(self, plan: Callable[[Transaction], _T]) -> _T:
+        """Carry out a plan as one entry and return what the plan returned.
+
+        Args:
+            plan: Puts manifests and notes and plans moves, from the repository's newest state; may be called
+                again when others changed that state.
+
+        Raises:
+            ConflictError: A thousand attempts lost, or objects that this relied on were collected meanwhile.
+            GateError: A plugin refused a move.
+        """
+        entry: LogEntry | None = None
+        try:
+            for attempt in range(_ATTEMPTS):
+                _ = self.batch
+                with self._repository.storage.turn():
+                    self._repository.index.catch_up()
+                    self._moves.clear()
+                    self._fresh.clear()
+                    self.scratch.clear()
+                    result = plan(self)
+                    if not self._moves:
+                        return result
+                    entry = self._commit()
+                if entry is not None:
+                    self._committed(entry)
+                    return result
+                time.sleep(random.uniform(0, _PAUSE * min(attempt + 1, 50)))  # noqa: S311 - jitter
+            raise ConflictError(f"others changed the same refs {_ATTEMPTS} times in a row")
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Forget what was put and not committed."""
+        if self._batch is not None:
+            self._batch.__exit__(None, None, None)
+            self._batch = None
+
+    def replace_packs(self, names: list[str]) -> None:
+        """Copy the objects of some packs into one new pack and put it in their place."""
+        repository = self._repository
+        with repository.objects.writer() as writer:
+            for name in names:
+                for frame in repository.objects.directory(name):
+                    stored = repository.objects.stored(name, frame)
+                    frame.decoded(stored or b"")
+                    writer.add(frame, stored or b"")
+            merged = writer.finish()
+        while all(name in repository.objects.live for name in names):
+            entry = self._entry([merged], names)
+            digest = repository.log.append(entry)
+            repository.index.catch_up([(entry, digest)] if digest else None)
+            if digest:
+                repository.objects.add(merged)
+                return
+
+    def _commit(self) -> LogEntry | None:
+        """Make the pack durable and create the entry; None if a ref that it moves was moved by others."""
+        repository = self._repository
+        self._gate()
+        self._relied |= self.batch.relied
+        directory = self.batch.finish()
+        self.discard()
+        if directory is not None:
+            self._written.append(directory)
+        live = set(repository.objects.live)
+        while True:
+            entry = self._entry(self._written, [])
+            digest = repository.log.append(entry)
+            if digest is not None:
+                for made in self._written:
+                    repository.objects.add(made)
+                repository.index.catch_up([(entry, digest)], self._fresh)
+                return entry
+            repository.index.catch_up()
+            if live - set(repository.objects.live):
+                self._check_relied()
+            if any(repository.index.ref(Ref.parse(name)) != old for name, old, _ in self._moves.values()):
+                return None
+
+    def _entry(self, added: list[Directory], removed: list[str]) -> LogEntry:
+        repository = self._repository
+        return repository.log.following(
+            repository.index.state,
+            actor=repository.settings.actor,
+            message=self.message,
+            packs_added=tuple((directory.name, directory.size) for directory in added),
+            packs_removed=tuple(removed),
+            refs=tuple(self._moves.values()),
+            origin=self._origin,
+        )
+
+    def _check_relied(self) -> None:
+        gone = [digest for digest in self._relied if digest not in self._repository.objects]
+        if gone:
+            raise ConflictError(
+                f"{len(gone)} objects that were there when this began have been collected; run it again",
+                ref=next(iter(self._moves)),
+            )
+
+    def _gate(self) -> None:
+        hooks = self._repository.plugins
+        if hooks.listens("before_ref_update"):
+            for update in _updates(self._moves.values()):
+                hooks.notify("before_ref_update", update=update)
+
+    def _committed(self, entry: LogEntry) -> None:
+        repository = self._repository
+        if entry.seq % EVERY == 0:
+            repository.log.checkpoint(entry.seq)
+        if repository.plugins.listens("after_commit"):
+            committed = Committed(entry.seq, entry.actor, entry.message, tuple(_updates(entry.refs)))
+            repository.plugins.notify("after_commit", entry=committed)
+        repository.merge()
+
+
+def _updates(moves: Iterable[Move]) -> list[RefUpdate]:
+    return [RefUpdate(name, old.hex() if old else None, new.hex() if new else None) for name, old, new in moves]

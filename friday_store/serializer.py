@@ -1,0 +1,75 @@
+"""From a model to its parts and back, over the serializer plugins. Knows no store.
+
+Writing picks the format that was asked for, or the first that accepts the model. Reading never guesses and never
+falls back: the recorded format's plugin reads the parts, after it has checked that they are of that format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from friday_store.errors import FridayStoreError, SerializationError
+from friday_store.hookspecs import Part, Serializer
+from friday_store.plugins import Plugins
+
+
+class Dumped(NamedTuple):
+    """A model as parts, and the format that they are in."""
+
+    serializer: Serializer
+    parts: Iterable[Part]
+
+
+def dump(plugins: Plugins, model: Any, name: str | None = None) -> Dumped:
+    """Return the parts of a model.
+
+    Args:
+        plugins: Where formats come from.
+        model: Any object; a :class:`~pathlib.Path` is stored as the opaque file that it names.
+        name: The format; None lets the model decide.
+
+    Raises:
+        PluginError: No such format is installed.
+        SerializationError: The model cannot be written in it; the message names the attribute at fault.
+    """
+    serializer = plugins.serializer_for(model) if name is None else plugins.serializer(name)
+    try:
+        return Dumped(serializer, serializer.dump(model))
+    except FridayStoreError:
+        raise
+    except Exception as error:
+        raise SerializationError(
+            f"the format {serializer.name!r} cannot write this {type(model).__qualname__}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def load(plugins: Plugins, name: str, version: int, parts: Mapping[str, memoryview]) -> Any:
+    """Return the model that verified parts make.
+
+    Args:
+        plugins: Where formats come from.
+        name: The recorded format.
+        version: The recorded version of it.
+        parts: The parts by name.
+
+    Raises:
+        PluginError: No such format is installed.
+        SerializationError: The parts are not of that format, or what made them is missing here.
+    """
+    serializer = plugins.serializer(name)
+    if version > serializer.format:
+        raise SerializationError(
+            f"the model is in {name} format {version}, and the installed plugin reads up to {serializer.format}",
+            hint=f"pip install --upgrade friday-store-{name}",
+        )
+    serializer.check(parts)
+    try:
+        return serializer.load(parts, version)
+    except FridayStoreError:
+        raise
+    except Exception as error:
+        raise SerializationError(
+            f"the model's {name} parts are whole, and loading them failed: {type(error).__name__}: {error}",
+            hint="compare the recorded dependencies with what is installed: friday-store show --env",
+        ) from error

@@ -1,0 +1,292 @@
+"""A folder on a POSIX file system.
+
+``create`` is: temporary file in the same folder, write, fsync, ``link`` to the final name (which fails if it
+exists), unlink the temporary name, fsync the folder. So a name appears with all its bytes or not at all, and
+stays after a power cut; fsspec's own local writes truncate in place and never fsync, and its exclusive mode
+checks and then writes. Files are 0444 and folders 0700 whatever the umask says. Below the root no symbolic
+link is followed. Network file systems are as good as their ``link`` and ``fsync``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, NoReturn
+
+from friday_store.digest import Buffer
+from friday_store.errors import StorageError
+from friday_store.storage import Entry
+
+TEMPORARY: Final = ".tmp-"
+_GATHER: Final = min(os.sysconf("SC_IOV_MAX"), 1024)
+_TURN: Final = 10.0
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class LocalStorage:
+    """The files below one local folder; see the module for what is promised."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.url = str(root)
+
+    def __repr__(self) -> str:
+        return f"LocalStorage({self.url!r})"
+
+    def create(self, path: str, data: Buffer | Sequence[Buffer]) -> bool:
+        folder, _, name = path.rpartition("/")
+        with self.spool(folder) as spool:
+            spool.write([data] if isinstance(data, bytes | bytearray | memoryview) else data)
+            return spool.publish(name)
+
+    def spool(self, folder: str) -> LocalSpool:
+        return LocalSpool(self, folder)
+
+    def read(self, path: str, start: int = 0, end: int | None = None) -> bytes | None:
+        with self.mapped_errors("read", path):
+            try:
+                handle = self.open(path)
+            except FileNotFoundError:
+                return None
+            try:
+                end = os.fstat(handle).st_size if end is None else end
+                blocks = []
+                while start < end and (block := os.pread(handle, end - start, start)):
+                    blocks.append(block)
+                    start += len(block)
+                return b"".join(blocks) if len(blocks) != 1 else blocks[0]
+            finally:
+                os.close(handle)
+
+    def list(self, folder: str) -> list[Entry]:
+        with self.mapped_errors("list", folder):
+            try:
+                handle = self.folder(folder)
+            except FileNotFoundError:
+                return []
+            try:
+                with os.scandir(handle) as children:
+                    found = [_entry(child) for child in children if not child.name.startswith(TEMPORARY)]
+            finally:
+                os.close(handle)
+            return sorted(entry for entry in found if entry is not None)
+
+    def delete(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            folder, _, name = path.rpartition("/")
+            with self.mapped_errors("delete", path), contextlib.suppress(FileNotFoundError):
+                handle = self.folder(folder)
+                try:
+                    os.unlink(name, dir_fd=handle)
+                finally:
+                    os.close(handle)
+
+    def stat(self, path: str) -> Entry | None:
+        folder, _, name = path.rpartition("/")
+        with self.mapped_errors("look at", path):
+            try:
+                handle = self.folder(folder)
+            except FileNotFoundError:
+                return None
+            try:
+                found = os.stat(name, dir_fd=handle, follow_symlinks=False)
+            except FileNotFoundError:
+                return None
+            finally:
+                os.close(handle)
+            return Entry(name, found.st_size, found.st_mtime, stat.S_ISDIR(found.st_mode))
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Queue on a ``flock``, which the kernel takes from a dead holder; go on without it after ten seconds."""
+        with self.mapped_errors("lock", "writers.lock"):
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            handle = os.open(self.root / "writers.lock", flags, 0o600)
+        try:
+            _wait(handle)
+            yield
+        finally:
+            os.close(handle)
+
+    def open(self, path: str) -> int:
+        """Return a descriptor of a file opened for reading, following no link below the root."""
+        folder, _, name = path.rpartition("/")
+        handle = self.folder(folder)
+        try:
+            return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=handle)
+        finally:
+            os.close(handle)
+
+    def folder(self, path: str, *, make: bool = False) -> int:
+        """Return a descriptor of a folder below the root, following no link; made on the way if asked to."""
+        if make:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        for part in path.split("/") if path else ():
+            above = handle
+            try:
+                handle = _child(above, part, make=make)
+            finally:
+                os.close(above)
+        return handle
+
+    def strays(self) -> list[str]:
+        """Return the temporary files that killed writers left, as paths relative to the root."""
+        found = []
+        for where, _, names in os.walk(self.root, followlinks=False):
+            found += [str((Path(where) / name).relative_to(self.root)) for name in names if name.startswith(TEMPORARY)]
+        return sorted(found)
+
+    @contextlib.contextmanager
+    def mapped_errors(self, verb: str, path: str) -> Iterator[None]:
+        """Turn the system's errors into :class:`StorageError`."""
+        try:
+            yield
+        except StorageError:
+            raise
+        except OSError as error:
+            _refuse(error, verb, f"{self.url}/{path}")
+
+
+class LocalSpool:
+    """A temporary file in the folder where it will be published."""
+
+    def __init__(self, storage: LocalStorage, folder: str) -> None:
+        self.size = 0
+        self._storage = storage
+        self._path = folder
+        self._name: str | None = TEMPORARY + secrets.token_hex(8)
+        with storage.mapped_errors("write", folder):
+            self._folder = storage.folder(folder, make=True)
+            try:
+                self._file = os.open(self._name, _NEW, 0o600, dir_fd=self._folder)
+            except OSError:
+                os.close(self._folder)
+                raise
+
+    def __enter__(self) -> LocalSpool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._forget()
+        finally:
+            os.close(self._file)
+            os.close(self._folder)
+
+    def write(self, blocks: Sequence[Buffer]) -> None:
+        with self._storage.mapped_errors("write", self._path):
+            for first in range(0, len(blocks), _GATHER):
+                self._gather(blocks[first : first + _GATHER])
+
+    def _gather(self, blocks: Sequence[Buffer]) -> None:
+        wanted = sum(memoryview(block).nbytes for block in blocks)
+        written = os.writev(self._file, blocks)
+        self.size += written
+        if written < wanted:
+            self._rest(blocks, written)
+
+    def _rest(self, blocks: Sequence[Buffer], done: int) -> None:
+        """Write what a short ``writev`` left; one call moves at most 2 GiB on Linux."""
+        for block in blocks:
+            view = memoryview(block).cast("B")
+            skipped = min(done, len(view))
+            done -= skipped
+            while skipped < len(view):
+                moved = os.write(self._file, view[skipped:])
+                if not moved:
+                    raise OSError(errno.EIO, "nothing was written")
+                skipped += moved
+                self.size += moved
+
+    def publish(self, name: str) -> bool:
+        assert self._name is not None
+        with self._storage.mapped_errors("write", f"{self._path}/{name}"):
+            os.fchmod(self._file, 0o444)
+            _sync(self._file)
+            try:
+                os.link(self._name, name, src_dir_fd=self._folder, dst_dir_fd=self._folder, follow_symlinks=False)
+            except FileExistsError:
+                return False
+            self._forget()
+            _sync(self._folder)
+            return True
+
+    def _forget(self) -> None:
+        if self._name is not None:
+            name, self._name = self._name, None
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=self._folder)
+
+
+def _child(above: int, name: str, *, make: bool) -> int:
+    try:
+        return os.open(name, _FOLDER, dir_fd=above)
+    except FileNotFoundError:
+        if not make:
+            raise
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(name, 0o700, dir_fd=above)
+        _sync(above)
+    return os.open(name, _FOLDER, dir_fd=above)
+
+
+def _entry(child: os.DirEntry[str]) -> Entry | None:
+    try:
+        found = child.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    folder = child.is_dir(follow_symlinks=False)
+    return Entry(child.name, 0 if folder else found.st_size, found.st_mtime, folder)
+
+
+def _sync(handle: int) -> None:
+    full = getattr(fcntl, "F_FULLFSYNC", None)
+    if full is not None:
+        fcntl.fcntl(handle, full)
+    else:
+        os.fsync(handle)
+
+
+def _wait(handle: int) -> None:
+    deadline = time.monotonic() + _TURN
+    pause = 0.0005
+    while time.monotonic() < deadline:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(pause)
+            pause = min(pause * 1.5, 0.01)
+        except OSError as error:
+            if error.errno in (errno.ENOLCK, errno.EOPNOTSUPP):
+                return
+            raise
+        else:
+            return
+
+
+def _refuse(error: OSError, verb: str, path: str) -> NoReturn:
+    hints = {
+        errno.ENOSPC: "free some space and run the command again; nothing was changed",
+        errno.EDQUOT: "free some of your quota and run the command again; nothing was changed",
+        errno.EROFS: "the file system is mounted read-only; reading commands work",
+        errno.EACCES: "reading may work; to write, use a folder of your own",
+        errno.EPERM: "the file system or its owner forbids it (hard links are needed)",
+        errno.ELOOP: "a symbolic link stands where a file or folder of the repository should be; remove it",
+        errno.ENOTDIR: "a file or a symbolic link stands where a folder of the repository should be; remove it",
+    }
+    what = os.strerror(error.errno) if error.errno else str(error)
+    refused = StorageError(f"cannot {verb} {path}: {what}", hint=hints.get(error.errno or 0))
+    refused.errno = error.errno
+    raise refused from error

@@ -1,0 +1,130 @@
+"""Trust: which artifacts may run code here. It is this user's own, kept outside every repository, never synced.
+
+Formats whose ``safety`` is ``data`` always load. The others load when the version was registered in a repository
+that this user made or trusts, or when the version itself is trusted by digest. A version that came by pull,
+clone or import carries the id of the repository it came from, and that id is what is asked.
+
+The file is JSON, ``{"digests": [..], "repositories": [..]}``, with mode 0600.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal
+
+from friday_store.errors import InvalidValueError, UntrustedArtifactError
+from friday_store.hookspecs import Safety
+from friday_store.index import VersionRow
+
+Subject = Literal["digests", "repositories"]
+_SUBJECTS: Final = ("digests", "repositories")
+
+
+class TrustStore:
+    """What this user trusts.
+
+    Args:
+        path: The file; None keeps it in memory.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._held: dict[str, set[str]] = {subject: set() for subject in _SUBJECTS}
+
+    def allows(self, row: VersionRow, repository: str) -> bool:
+        """Whether a version may run code: by its digest, or by where it was registered."""
+        trusted = self.listed()
+        return row.model_id in trusted["digests"] or (row.origin or repository) in trusted["repositories"]
+
+    def require(self, row: VersionRow, repository: str, safety: Safety) -> None:
+        """Refuse to go on with a version that could run a stranger's code.
+
+        Raises:
+            UntrustedArtifactError: Nobody here vouched for it; the message says how to.
+        """
+        if safety == "data" or self.allows(row, repository):
+            return
+        origin = row.origin or repository
+        raise UntrustedArtifactError(
+            f"{row.model_name}:{row.model_version} ({row.model_id[:12]}) is in the format {row.serializer!r}, which can "
+            f"run code when it is loaded, and it comes from repository {origin}, which you have not trusted; "
+            f"it says that {row.author!r} made it, unsigned",
+            model_id=row.model_id,
+            origin=origin,
+            hint=f"friday-store trust add {row.model_id}   (this version; or everything from there: trust add {origin})",
+        )
+
+    def listed(self) -> dict[str, set[str]]:
+        """Return the trusted digests and repositories."""
+        found = {subject: set(held) for subject, held in self._held.items()}
+        for subject, values in self._read().items():
+            found[subject] |= values
+        return found
+
+    def add(self, subject: Subject, value: str) -> None:
+        """Trust a version's digest or a repository's id."""
+        self._held[subject].add(value)
+        try:
+            with self._locked():
+                stored = self._read()
+                stored[subject].add(value)
+                self._write(stored)
+        except OSError as error:
+            warnings.warn(
+                f"trust cannot be kept in {self._path}: {error.strerror}; it ends with this process", stacklevel=2
+            )
+
+    def remove(self, subject: Subject, value: str) -> bool:
+        """Stop trusting; whether it was trusted."""
+        known = value in self.listed()[subject]
+        self._held[subject].discard(value)
+        with self._locked():
+            stored = self._read()
+            stored[subject].discard(value)
+            self._write(stored)
+        return known
+
+    def _read(self) -> dict[str, set[str]]:
+        empty: dict[str, set[str]] = {subject: set() for subject in _SUBJECTS}
+        if self._path is None:
+            return empty
+        try:
+            raw = json.loads(self._path.read_bytes())
+            return {subject: {str(value) for value in raw[subject]} for subject in _SUBJECTS}
+        except FileNotFoundError:
+            return empty
+        except (ValueError, KeyError, TypeError) as error:
+            raise InvalidValueError(
+                f"{self._path} is damaged, so nothing in it is trusted",
+                hint=f"look at it, then remove it: {self._path}",
+            ) from error
+
+    def _write(self, stored: dict[str, set[str]]) -> None:
+        if self._path is None:
+            return
+        temporary = self._path.with_name(f".tmp-{secrets.token_hex(8)}")
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "w") as file:
+            json.dump({subject: sorted(values) for subject, values in stored.items()}, file, indent=1, sort_keys=True)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self._path)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        if self._path is None:
+            yield
+            return
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)

@@ -1,0 +1,114 @@
+"""What the split, the naive forecasts and the scores promise."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from friday_store.errors import InvalidValueError
+from friday_store.market.evaluation import BASELINES, naive_forecast, score_direction, score_regression, split
+from friday_store.market.targets import PredictionTarget
+
+DRAW = np.random.default_rng(7)
+
+
+def test_the_newest_rows_are_the_test() -> None:
+    """The test part is the last share, rounded up; the gap before it belongs to neither."""
+    assert (slice(0, 75), slice(80, 100)) == split(100, 0.2, 5)
+    assert (slice(0, 6), slice(7, 10)) == split(10, 0.21, 1)
+
+
+def test_defect_17_no_training_label_uses_a_price_of_the_test_part() -> None:
+    """The newest price in a training label is older than the first test row."""
+    for rows, test_size, horizon in ((50, 0.2, 1), (50, 0.33, 10), (11, 0.5, 3)):
+        train, test = split(rows, test_size, horizon)
+        assert train.stop - 1 + horizon < test.start
+        assert train.stop - 1 + horizon == test.start - 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "test_size", "gap"), [(10, 0.2, 8), (1, 0.5, 0), (10, 0, 1), (10, 1.0, 1), (9, 0.5, -1)]
+)
+def test_a_split_that_leaves_nothing_is_refused(rows: int, test_size: float, gap: int) -> None:
+    """Nothing to train on, or a share or gap out of range, is an error."""
+    with pytest.raises(InvalidValueError):
+        split(rows, test_size, gap)
+
+
+def test_every_target_names_its_naive_forecast() -> None:
+    """Nobody has to guess what skill is measured against."""
+    assert set(PredictionTarget) == set(BASELINES)
+
+
+def test_the_naive_price_is_the_last_and_the_naive_return_nothing() -> None:
+    """Both are the forecast of a random walk."""
+    close = np.array([1.0, 2.0, 3.0])
+    assert close.tolist() == naive_forecast(PredictionTarget.NEXT_CLOSE, close + 1, 1, close).tolist()
+    assert [0.0, 0.0, 0.0] == naive_forecast(PredictionTarget.RETURN, close, 1).tolist()
+
+
+@pytest.mark.parametrize("horizon", [1, 5])
+def test_the_naive_volatility_is_made_of_known_labels(horizon: int) -> None:
+    """Row t averages the 20 newest labels whose future lies at or before t."""
+    y = DRAW.random(60)
+    forecast = naive_forecast(PredictionTarget.VOLATILITY, y, horizon)
+    for row in (horizon, 30, 59):
+        known = y[max(0, row - horizon + 1 - 20) : row - horizon + 1]
+        assert forecast[row] == pytest.approx(known.mean(), rel=1e-9)
+    assert np.isnan(forecast[: horizon - 1]).all()
+
+
+def test_regression_scores_agree_with_scikit_learn() -> None:
+    """Each score is the textbook one, and skill is one less the quotient of the squared errors."""
+    y, predicted, baseline = DRAW.normal(size=(3, 50))
+    scores = score_regression(y, predicted, baseline).metrics
+    mse = reference.mean_squared_error(y, predicted)
+    assert scores["mse"] == pytest.approx(mse)
+    assert scores["rmse"] == pytest.approx(math.sqrt(mse))
+    assert scores["mae"] == pytest.approx(reference.mean_absolute_error(y, predicted))
+    assert scores["r2"] == pytest.approx(reference.r2_score(y, predicted))
+    assert scores["skill"] == pytest.approx(1 - mse / reference.mean_squared_error(y, baseline))
+    assert scores["baseline_rmse"] == pytest.approx(math.sqrt(reference.mean_squared_error(y, baseline)))
+
+
+def test_skill_is_one_when_perfect_and_zero_when_naive() -> None:
+    """The ends of the scale."""
+    y, baseline = DRAW.normal(size=(2, 20))
+    assert 1.0 == score_regression(y, y, baseline).metrics["skill"]
+    assert 0.0 == score_regression(y, baseline, baseline).metrics["skill"]
+    up = (y > 0).astype("int64")
+    assert 1.0 == score_direction(up, up.astype(float), 1).metrics["skill"]
+    assert 0.0 == score_direction(up, np.ones(20), 1).metrics["skill"]
+
+
+def test_direction_scores_agree_with_scikit_learn() -> None:
+    """Each score is the textbook one at a threshold of one half."""
+    y, chance = DRAW.integers(0, 2, 60), DRAW.random(60)
+    scores = score_direction(y, chance, 1).metrics
+    predicted = chance > 0.5
+    assert scores["accuracy"] == pytest.approx(reference.accuracy_score(y, predicted))
+    assert scores["balanced_accuracy"] == pytest.approx(reference.balanced_accuracy_score(y, predicted))
+    assert scores["f1"] == pytest.approx(reference.f1_score(y, predicted))
+    assert scores["log_loss"] == pytest.approx(reference.log_loss(y, chance))
+    assert scores["roc_auc"] == pytest.approx(reference.roc_auc_score(y, chance))
+    assert scores["base_rate"] == scores["baseline_accuracy"] == pytest.approx(y.mean())
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_one_class_in_the_test_part_is_a_reason_not_a_failure(kind: int) -> None:
+    """What one class leaves undefined is NaN and says why; the rest is there."""
+    scores = score_direction(np.full(10, kind), np.linspace(0.1, 0.4, 10), kind)
+    undefined = {name for name, value in scores.metrics.items() if math.isnan(value)}
+    assert set(scores.undefined) == undefined
+    assert undefined == ({"balanced_accuracy", "roc_auc", "skill"} | ({"f1"} if kind == 0 else set()))
+    assert f"class {kind}" in scores.undefined["roc_auc"]
+    assert math.isfinite(scores.metrics["log_loss"])
+
+
+def test_a_baseline_without_error_leaves_no_skill() -> None:
+    """Equal labels and a perfect naive forecast are reasons too."""
+    scores = score_regression(np.ones(5), np.zeros(5), np.ones(5))
+    assert {"r2", "skill"} == set(scores.undefined) == {name for name, v in scores.metrics.items() if math.isnan(v)}
