@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, is_dataclass
 from decimal import Decimal
 from enum import Enum
@@ -73,7 +74,8 @@ def decode(data: bytes | memoryview, kind: str, *, cap: int = CAP) -> dict[str, 
         raise IntegrityError(f"{kind} is not canonical MessagePack")
     if value.get("kind") != kind:
         raise IntegrityError(f"expected a {kind}, found {str(value.get('kind'))[:40]!r}")
-    return value  # type: ignore[no-any-return]
+    found: dict[str, Any] = value
+    return found
 
 
 def normalise(value: Any, path: str) -> Value:
@@ -100,7 +102,7 @@ def normalise_map(value: Any, path: str) -> dict[str, Value]:
     return plain
 
 
-def _normalise(value: Any, path: str, depth: int) -> Value:
+def _normalise(value: Any, path: str, depth: int) -> Value:  # noqa: PLR0911 - one line per kind of value
     if value is None or type(value) in (bool, str, float):
         return _checked(value, path)
     if depth == 0:
@@ -115,7 +117,7 @@ def _normalise(value: Any, path: str, depth: int) -> Value:
         return _checked(_scalar(value), path)
     if is_dataclass(value):
         return _normalise(asdict(value), path, depth - 1)  # type: ignore[arg-type]
-    if isinstance(value, Set):
+    if isinstance(value, AbstractSet):
         return [_normalise(item, f"{path}{{}}", depth - 1) for item in sorted(value, key=repr)]
     if isinstance(value, Sequence):
         return [_normalise(item, f"{path}[{place}]", depth - 1) for place, item in enumerate(value)]
@@ -126,7 +128,7 @@ def _builtin(value: bool | float | str | bytes) -> Value:  # noqa: FBT001 - a va
     for kind in (bool, int, float, str):
         if isinstance(value, kind):
             return kind(value) if kind is not str else str.__str__(value)  # type: ignore[arg-type]
-    return bytes(value)  # type: ignore[arg-type]
+    return bytes(value)
 
 
 def _scalar(value: Any) -> Value:

@@ -160,7 +160,7 @@ class Plugins:
                 self._report(owner, f"{hook}: {type(error).__name__}: {error}")
                 if hook in _GATES:
                     raise PluginError(
-                        f"plugin {owner!r} failed in {hook}, so the change was not made: {type(error).__name__}: {error}",
+                        f"plugin {owner!r} failed in {hook}, so nothing was changed: {type(error).__name__}: {error}",
                         hint="mend the plugin, or leave plugins out: FRIDAY_STORE_PLUGINS=none",
                     ) from error
 

@@ -122,7 +122,7 @@ def check_name(text: object, what: str) -> str:
     return text
 
 
-def _problem(text: str) -> str | None:
+def _problem(text: str) -> str | None:  # noqa: PLR0911 - one line per rule
     if not text:
         return "it is empty"
     if any(unicodedata.category(char) in _UNSEEN for char in text):
@@ -223,9 +223,9 @@ def parse(text: str) -> tuple[Revision, ...]:
         name, _, chosen = base.partition(":")
         found.append(_selected(text, name, chosen, up, time))
     else:
+        cuts = [place for place, char in enumerate(base) if char == "@"]
         readings = [Revision(text, name=base, up=up, time=time)]
-        for place in (place for place, char in enumerate(base) if char == "@"):
-            readings.append(Revision(text, name=base[:place], label=base[place + 1 :], up=up, time=time))
+        readings += [Revision(text, name=base[:at], label=base[at + 1 :], up=up, time=time) for at in cuts]
         found = [reading for reading in readings if _named(reading)]
         if digests.is_prefix(base):
             found.append(Revision(text, prefix=base, up=up, time=time))

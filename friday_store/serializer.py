@@ -40,7 +40,7 @@ def dump(plugins: Plugins, model: Any, name: str | None = None) -> Dumped:
         raise
     except Exception as error:
         raise SerializationError(
-            f"the format {serializer.name!r} cannot write this {type(model).__qualname__}: {type(error).__name__}: {error}"
+            f"the format {serializer.name!r} cannot write a {type(model).__qualname__}: {type(error).__name__}: {error}"
         ) from error
 
 

@@ -39,9 +39,13 @@ class TrustStore:
         self._held: dict[str, set[str]] = {subject: set() for subject in _SUBJECTS}
 
     def allows(self, row: VersionRow, repository: str) -> bool:
-        """Whether a version may run code: by its digest, or by where it was registered."""
+        """Whether a version may run code: by its digest, or by where it was registered and where it is now.
+
+        Both must be trusted, because the origin is what the log of the repository at hand says.
+        """
         trusted = self.listed()
-        return row.model_id in trusted["digests"] or (row.origin or repository) in trusted["repositories"]
+        places = {repository, row.origin or repository}
+        return row.model_id in trusted["digests"] or places <= trusted["repositories"]
 
     def require(self, row: VersionRow, repository: str, safety: Safety) -> None:
         """Refuse to go on with a version that could run a stranger's code.
@@ -51,7 +55,8 @@ class TrustStore:
         """
         if safety == "data" or self.allows(row, repository):
             return
-        origin = row.origin or repository
+        known = self.listed()["repositories"]
+        origin = row.origin if row.origin and row.origin not in known else repository
         raise UntrustedArtifactError(
             f"{row.model_name}:{row.model_version} ({row.model_id[:12]}) is in the format {row.serializer!r}, which can "
             f"run code when it is loaded, and it comes from repository {origin}, which you have not trusted; "

@@ -88,12 +88,13 @@ class Numpy:
         if not self.accepts(model):
             raise SerializationError("numpy stores an array or a dict of arrays by name, without object dtype")
         named = model.items() if isinstance(model, dict) else [("", model)]
-        heads, parts = [], []
+        heads: list[dict[str, Any]] = []
+        parts: list[Part] = []
         for name, given in named:
             array = given if given.flags.c_contiguous or given.flags.f_contiguous else np.ascontiguousarray(given)
             order = "C" if array.flags.c_contiguous else "F"
             heads.append({"name": name, "dtype": array.dtype.str, "shape": list(array.shape), "order": order})
-            flat = array.reshape(-1, order="A").view(np.uint8) if array.size else np.empty(0, np.uint8)
+            flat: Any = array.reshape(-1, order="A").view(np.uint8) if array.size else np.empty(0, np.uint8)
             parts.append(Part(f"array/{len(parts)}", memoryview(flat)))
         return [Part("arrays", json.dumps(heads, sort_keys=True).encode()), *parts]
 

@@ -63,7 +63,7 @@ class Pickle5:
 
     def check(self, parts: Mapping[str, memoryview]) -> None:
         head = bytes(parts["pickle"][:2]) if "pickle" in parts else b""
-        if len(head) < 2 or head[0] != 0x80 or not 2 <= head[1] <= 5 or parts["pickle"][-1:] != b".":
+        if len(head) < 2 or head[0] != 0x80 or not 2 <= head[1] <= 5 or bytes(parts["pickle"][-1:]) != b".":
             raise SerializationError("these parts are not a pickle")
 
     def to_file(self, parts: Mapping[str, memoryview]) -> Iterator[bytes | memoryview]:
@@ -72,6 +72,7 @@ class Pickle5:
         stream = iter(pickletools.genops(bytes(skeleton)))
         pending: memoryview | None = None
         for opcode, _, at in stream:
+            assert at is not None
             if pending is not None:
                 read_only = opcode.name == "READONLY_BUFFER"
                 yield (b"\x8e" if read_only else b"\x96") + struct.pack("<Q", len(pending))

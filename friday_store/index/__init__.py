@@ -165,7 +165,7 @@ class Index:
 
     def dump(self) -> Iterator[str]:
         """Iterate over the rows as text; equal for every index of one log."""
-        return self._guarded(lambda: self._database.dump())
+        return iter(self._guarded(lambda: list(self._database.dump())))
 
     def close(self) -> None:
         """Close the file."""

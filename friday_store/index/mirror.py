@@ -50,6 +50,7 @@ def fold(manifest: Manifest, notes: Iterable[tuple[bytes, Note]]) -> Folded:
         notes: Digest and note, in any order.
     """
     details = {section: manifest.facts.get(section, {}) for section in SECTIONS}
+    metrics: list[tuple[str, float, int | None, int]]
     metrics = [(name, value, None, manifest.time) for name, value in details["metrics"].items()]
     description, status, updated = manifest.description, STATUS, manifest.time
     for _, note in sorted(notes, key=lambda item: (item[1].time, item[0])):

@@ -9,9 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-
-from typing import Final
+from typing import Final, Self
 
 from friday_store.digest import SHORTEST, Buffer, digest_of
 from friday_store.errors import IntegrityError, ModelNotFoundError
@@ -191,7 +189,7 @@ class Batch:
         self._written = written
         self._writer: PackWriter | None = None
 
-    def __enter__(self) -> Batch:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -27,9 +27,8 @@ import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import zstandard
 
@@ -249,7 +248,7 @@ class PackWriter:
         self._frames: dict[bytes, Frame] = {}
         self._metadata: list[tuple[Frame, Buffer]] = []
 
-    def __enter__(self) -> PackWriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

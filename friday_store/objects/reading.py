@@ -199,7 +199,7 @@ class Load:
             for use, place, frame in chunks:
                 if use.bits is None or not use.bits[place >> 3] & 1 << (place & 7):
                     piece = view[frame.offset - start.offset :][: frame.size]
-                    self._work.append((frame.size, _hashing(piece, use, place, frame)))
+                    self._work.append((frame.size, _hashing(piece, use, frame)))
         return view
 
     def _assemble(self, parts: list[tuple[PartEntry, list[Placed]]], views: dict[str, memoryview | None]) -> None:
@@ -228,7 +228,7 @@ class Load:
                     self._memo.remember(use.directory.name, use.bits, use.source.stat)
 
 
-def _hashing(view: memoryview, use: _Use, place: int, frame: Frame) -> Callable[[], None]:
+def _hashing(view: memoryview, use: _Use, frame: Frame) -> Callable[[], None]:
     def work() -> None:
         if digest_of(view) != frame.digest:
             raise IntegrityError(

@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
 
 from friday_store import codec, refs, serializer
 from friday_store.errors import ConflictError, InvalidValueError, ModelNotFoundError
+from friday_store.hookspecs import SyncReport
 from friday_store.index import VersionRow
+from friday_store.maintenance import Problem, fsck
 from friday_store.manifest import Note
 from friday_store.plugins import Plugins
 from friday_store.refs import Ref
-from friday_store.registry import drafting, history, listing, location
+from friday_store.registry import drafting, history, listing, location, remotes
 from friday_store.registry.drafting import ModelStatus, Options
 from friday_store.registry.records import Record, frame, moment, records
 from friday_store.repository import Repository, Settings, Transaction
 from friday_store.repository.config import read_config
 from friday_store.storage import open_storage
+from friday_store.sync import Progress
 from friday_store.trust import TrustStore
 
 if TYPE_CHECKING:
@@ -95,7 +98,7 @@ class ModelRegistry:
     def __repr__(self) -> str:
         return f"ModelRegistry({self.url!r})"
 
-    def __enter__(self) -> ModelRegistry:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -230,7 +233,7 @@ class ModelRegistry:
     def _register(self, models: Iterable[tuple[Any, str, Options]], message: str) -> list[str]:
         running = self._open[0] if self._open else self.repository.transaction(message)
         try:
-            requests = [drafting.draft(running, self.repository, self.plugins, *item) for item in models]
+            requests = [drafting.draft(running, self.repository, *item) for item in models]
         except BaseException:
             if self._open is None:
                 running.discard()
@@ -301,11 +304,21 @@ class ModelRegistry:
 
     @overload
     def list_models(
-        self, name_filter: str | None = ..., tag_filter: Any = ..., *, as_frame: Literal[False] = ..., **filters: Any
+        self,
+        name_filter: str | None = ...,
+        tag_filter: str | Iterable[str] | None = ...,
+        *,
+        as_frame: Literal[False] = ...,
+        **filters: Unpack[listing.Filters],
     ) -> list[Record]: ...
     @overload
     def list_models(
-        self, name_filter: str | None = ..., tag_filter: Any = ..., *, as_frame: Literal[True], **filters: Any
+        self,
+        name_filter: str | None = ...,
+        tag_filter: str | Iterable[str] | None = ...,
+        *,
+        as_frame: Literal[True],
+        **filters: Unpack[listing.Filters],
     ) -> pd.DataFrame: ...
     def list_models(
         self,
@@ -544,6 +557,73 @@ class ModelRegistry:
         """
         refs.check_name(model_name, "model name")
         return history.restore(self.repository, model_name, version)
+
+    # -- other registries ------------------------------------------------------------------------------------------
+
+    @classmethod
+    def clone(cls, url: str | Path, folder: str | Path, **options: Any) -> ModelRegistry:
+        """Copy a registry into a new one at ``folder``/.friday, with the source as its remote ``origin``.
+
+        Raises:
+            RepositoryError: There is no registry at ``url``, or something else at ``folder``.
+        """
+        return remotes.clone(cls, url, Path(folder), options)
+
+    def remotes(self) -> dict[str, str]:
+        """Return the remotes: name to URL."""
+        return dict(read_config(self.repository.storage.root).remotes)
+
+    def add_remote(self, name: str, url: str | Path) -> None:
+        """Name another registry, which need not exist yet.
+
+        Raises:
+            InvalidValueError: The name is taken, or the URL holds a password.
+        """
+        remotes.add(self.repository, name, str(url))
+
+    def remove_remote(self, name: str) -> None:
+        """Forget a remote."""
+        remotes.remove(self.repository, name)
+
+    def push(
+        self,
+        remote: str = "origin",
+        patterns: Sequence[str] = ("*",),
+        *,
+        force: bool = False,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> SyncReport:
+        """Copy what a remote lacks to it: missing objects first, then all refs in one log entry.
+
+        Args:
+            remote: A remote's name, or a path or URL.
+            patterns: Globs over model names.
+            force: Move aliases that moved on both sides.
+            dry_run: Change nothing; the report is what a real run would say.
+            progress: Told after every object: copied, to copy, bytes copied.
+        """
+        return remotes.sync(
+            self.repository, remote, patterns, to_remote=True, force=force, dry_run=dry_run, progress=progress
+        )
+
+    def pull(
+        self,
+        remote: str = "origin",
+        patterns: Sequence[str] = ("*",),
+        *,
+        force: bool = False,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> SyncReport:
+        """Copy what is new in a remote here; the arguments are those of :meth:`push`."""
+        return remotes.sync(
+            self.repository, remote, patterns, to_remote=False, force=force, dry_run=dry_run, progress=progress
+        )
+
+    def fsck(self, *, quick: bool = False) -> list[Problem]:
+        """Return everything that is wrong with what is stored; see :mod:`friday_store.maintenance`."""
+        return fsck(self.repository, quick=quick)
 
 
 def _arguments(item: Mapping[str, Any]) -> tuple[Any, str, Options]:

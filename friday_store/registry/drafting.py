@@ -12,7 +12,6 @@ from friday_store.digest import from_hex, is_prefix
 from friday_store.errors import InvalidValueError, VersionExistsError
 from friday_store.hookspecs import Draft
 from friday_store.manifest import Artifact, Manifest
-from friday_store.plugins import Plugins
 from friday_store.refs import Ref
 from friday_store.repository import Repository, Transaction
 
@@ -77,9 +76,7 @@ class Options:
     version: str | None = field(default=None)
 
 
-def draft(
-    transaction: Transaction, repository: Repository, plugins: Plugins, model: Any, name: str, options: Options
-) -> Request:
+def draft(transaction: Transaction, repository: Repository, model: Any, name: str, options: Options) -> Request:
     """Check everything about a registration, then store the model's parts.
 
     Raises:
@@ -96,6 +93,7 @@ def draft(
     aliases = _names(options.aliases, "alias")
     if not isinstance(options.description, str):
         raise InvalidValueError("description: must be text", path="description")
+    plugins = repository.plugins
     facts = _facts(model, options)
     facts, options = _old_dialect(facts, options)
     parents = None if options.parents is None else tuple(_parent(repository, parent) for parent in options.parents)

@@ -67,7 +67,7 @@ def forget(repository: Repository, transaction: Transaction, rows: Sequence[Vers
             raise ConflictError(
                 f"{row.model_name}:{row.model_version} is what {names} points at",
                 ref=str(Ref("aliases", row.model_name, str(aliases[0][0]))),
-                hint=f"move the alias first, or use force: friday-store rm --force {row.model_name}:{row.model_version}",
+                hint=f"move the alias first, or: friday-store rm --force {row.model_name}:{row.model_version}",
             )
         for (alias,) in aliases:
             transaction.move(Ref("aliases", row.model_name, str(alias)), digest, None)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from friday_store.errors import InvalidValueError
 from friday_store.index import Index, VersionRow
@@ -22,6 +23,17 @@ _METRIC: Final = (
     "(SELECT x.value FROM model_metrics x WHERE x.version_id = m.id AND x.name = ? ORDER BY x.position DESC LIMIT 1)"
 )
 _BY_DEFAULT: Final = "ORDER BY m.model_name, m.precedence DESC, m.id DESC"
+
+
+class Filters(TypedDict, total=False):
+    """The keyword arguments of ``list_models``, but for the shape of its result."""
+
+    tags: Iterable[str] | None
+    require_all_tags: bool
+    status: str | None
+    model_type: str | None
+    order_by: str | None
+    limit: int | None
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from friday_store.digest import digest_of
-from friday_store.errors import IntegrityError, ModelNotFoundError, RepositoryError
+from friday_store.errors import IntegrityError, RepositoryError
 from friday_store.index import Index, VersionRow
 from friday_store.log import Log, LogEntry
 from friday_store.manifest import Artifact, Manifest, Note

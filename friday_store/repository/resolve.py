@@ -13,6 +13,8 @@ import difflib
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+import semver
+
 from friday_store import refs
 from friday_store.errors import AmbiguousRevisionError, ModelNotFoundError
 from friday_store.index import Index, VersionRow
@@ -158,7 +160,7 @@ class Then:
         found = {value[0].hex() for text, value in self._state.refs.items() if text.startswith("versions/")}
         return sorted(digest for digest in found if digest.startswith(prefix))
 
-    def _versions(self, name: str) -> Iterator[tuple[refs.semver.Version, int, str]]:
+    def _versions(self, name: str) -> Iterator[tuple[semver.Version, int, str]]:
         start = f"versions/{refs.quoted(name)}/"
         for text, (digest, birth, _) in self._state.refs.items():
             if text.startswith(start):
@@ -174,11 +176,7 @@ def _ancestor(index: Index, model_id: str, reading: Revision) -> str:
     for step in range(reading.up):
         manifest = index.manifest(bytes.fromhex(model_id))
         if not manifest.parents:
-            raise ModelNotFoundError(
-                f"{reading.text!r} goes up {reading.up} ancestors, and {manifest.name}:{manifest.version} has only {step}"
-                if step == 0
-                else f"{reading.text!r} goes up {reading.up} ancestors, and there are only {step}"
-            )
+            raise ModelNotFoundError(f"{reading.text!r} goes up {reading.up} ancestors, and there are only {step}")
         model_id = manifest.parents[0].hex()
     return model_id
 

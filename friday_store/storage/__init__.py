@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 from urllib.parse import urlsplit
 
 from friday_store.digest import Buffer
@@ -44,7 +44,7 @@ class Spool(Protocol):
 
     size: int
 
-    def __enter__(self) -> Spool: ...
+    def __enter__(self) -> Self: ...
     def __exit__(self, *exc: object) -> None: ...
 
     def write(self, blocks: Sequence[Buffer]) -> None:
@@ -65,8 +65,11 @@ class Storage(Protocol):
         root: The local folder, or None when it is not local.
     """
 
-    url: str
-    root: Path | None
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def root(self) -> Path | None: ...
 
     def create(self, path: str, data: Buffer | Sequence[Buffer]) -> bool:
         """Put a new file there, atomically and durably; False, and nothing changed, if there is one."""

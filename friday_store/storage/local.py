@@ -9,6 +9,7 @@ link is followed. Network file systems are as good as their ``link`` and ``fsync
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import errno
 import fcntl
@@ -18,8 +19,7 @@ import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Final, NoReturn
+from typing import Final, NoReturn, Self
 
 from friday_store.digest import Buffer
 from friday_store.errors import StorageError
@@ -139,7 +139,7 @@ class LocalStorage:
                 os.close(above)
         return handle
 
-    def strays(self) -> list[str]:
+    def strays(self) -> builtins.list[str]:
         """Return the temporary files that killed writers left, as paths relative to the root."""
         found = []
         for where, _, names in os.walk(self.root, followlinks=False):
@@ -173,12 +173,10 @@ class LocalSpool:
                 os.close(self._folder)
                 raise
 
-    def __enter__(self) -> LocalSpool:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         try:
             self._forget()
         finally:

@@ -16,7 +16,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 from urllib.parse import urlsplit, urlunsplit
 
 from friday_store.digest import Buffer
@@ -49,7 +49,7 @@ class ObjectStorage:
 
     package: ClassVar[str] = "the fsspec implementation of this protocol"
     defaults: ClassVar[Mapping[str, Any]] = {}
-    root = None
+    root: Path | None = None
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         self.url = without_secrets(url)
@@ -73,7 +73,7 @@ class ObjectStorage:
 
     def read(self, path: str, start: int = 0, end: int | None = None) -> bytes | None:
         fs, prefix = self._filesystem()
-        with self._mapped_errors("read", path):
+        with self.mapped_errors("read", path):
             try:
                 data = fs.cat_file(f"{prefix}/{path}", start=start or None, end=end)
             except FileNotFoundError:
@@ -82,7 +82,7 @@ class ObjectStorage:
 
     def list(self, folder: str) -> list[Entry]:
         fs, prefix = self._filesystem()
-        with self._mapped_errors("list", folder):
+        with self.mapped_errors("list", folder):
             try:
                 found = fs.ls(f"{prefix}/{folder}".rstrip("/"), detail=True, refresh=True)
             except FileNotFoundError:
@@ -92,12 +92,12 @@ class ObjectStorage:
     def delete(self, paths: Iterable[str]) -> None:
         fs, prefix = self._filesystem()
         for path in paths:
-            with self._mapped_errors("delete", path), contextlib.suppress(FileNotFoundError):
+            with self.mapped_errors("delete", path), contextlib.suppress(FileNotFoundError):
                 fs.rm_file(f"{prefix}/{path}")
 
     def stat(self, path: str) -> Entry | None:
         fs, prefix = self._filesystem()
-        with self._mapped_errors("look at", path):
+        with self.mapped_errors("look at", path):
             try:
                 return _entry(fs.info(f"{prefix}/{path}"))
             except FileNotFoundError:
@@ -112,7 +112,7 @@ class ObjectStorage:
         """Upload a local file under a new name; False if it exists."""
         return self._create(path, local.read_bytes())
 
-    def _create(self, path: str, data: Buffer) -> bool:
+    def _create(self, path: str, data: Buffer) -> bool:  # noqa: ARG002 - subclasses write it
         raise StorageError(
             f"cannot write {self.url}/{path}: of fsspec's protocols only file, memory, s3 and gcs can create a file "
             "without overwriting another",
@@ -131,7 +131,7 @@ class ObjectStorage:
         return self._opened[1], self._opened[2]
 
     @contextlib.contextmanager
-    def _mapped_errors(self, verb: str, path: str) -> Iterator[None]:
+    def mapped_errors(self, verb: str, path: str) -> Iterator[None]:
         try:
             yield
         except (StorageError, FileNotFoundError):
@@ -148,7 +148,7 @@ class MemoryStorage(ObjectStorage):
 
     def _create(self, path: str, data: Buffer) -> bool:
         fs, prefix = self._filesystem()
-        with self._lock, self._mapped_errors("write", path):
+        with self._lock, self.mapped_errors("write", path):
             if fs.exists(f"{prefix}/{path}"):
                 return False
             fs.pipe_file(f"{prefix}/{path}", bytes(data))
@@ -163,12 +163,12 @@ class S3Storage(ObjectStorage):
 
     def put_file(self, local: Path, path: str) -> bool:
         fs, prefix = self._filesystem()
-        with self._mapped_errors("write", path):
+        with self.mapped_errors("write", path):
             return _won(lambda: fs.put_file(str(local), f"{prefix}/{path}", mode="create", chunksize=_PART))
 
     def _create(self, path: str, data: Buffer) -> bool:
         fs, prefix = self._filesystem()
-        with self._mapped_errors("write", path):
+        with self.mapped_errors("write", path):
             return _won(lambda: fs.pipe_file(f"{prefix}/{path}", bytes(data), mode="create"))
 
 
@@ -179,32 +179,31 @@ class GcsStorage(S3Storage):
 
 
 class ObjectSpool:
-    """Blocks kept in memory up to 8 MiB and in a local temporary file beyond."""
+    """Blocks kept in a local temporary file; up to 8 MiB of them go out as one request."""
 
     def __init__(self, storage: ObjectStorage, folder: str) -> None:
         self.size = 0
         self._storage = storage
         self._path = folder
-        self._file = tempfile.SpooledTemporaryFile(max_size=_HELD)  # noqa: SIM115 - closed by __exit__
+        self._file = tempfile.NamedTemporaryFile()  # noqa: SIM115 - closed by __exit__
 
-    def __enter__(self) -> ObjectSpool:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._file.close()
 
     def write(self, blocks: Sequence[Buffer]) -> None:
-        with self._storage._mapped_errors("spool", self._path):  # noqa: SLF001 - one module, one seam
+        with self._storage.mapped_errors("spool", self._path):
             for block in blocks:
                 self.size += self._file.write(block)
 
     def publish(self, name: str) -> bool:
         path = f"{self._path}/{name}"
-        self._file.seek(0)
-        if self.size <= _HELD:
-            return self._storage.create(path, self._file.read())
         self._file.flush()
-        return self._storage.put_file(Path(f"/proc/self/fd/{self._file.fileno()}"), path)
+        if self.size <= _HELD:
+            return self._storage.create(path, Path(self._file.name).read_bytes())
+        return self._storage.put_file(Path(self._file.name), path)
 
 
 _KINDS: Final[Mapping[str, type[ObjectStorage]]] = {

@@ -1,0 +1,139 @@
+"""Feature rows and their labels, in order of time, with what they are labels of."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from friday_store.errors import InvalidValueError
+from friday_store.market.data import tidy
+from friday_store.market.features import NOT_FEATURES
+from friday_store.market.targets import PredictionTarget, check_horizon, labels
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+log = logging.getLogger("friday_store.market")
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """What one model is trained and tested on.
+
+    Attributes:
+        features: Float columns without NaN, oldest row first; for next_close the first column is ``close``.
+        labels: One label for each row of ``features``, on the same index.
+        target: What the labels are.
+        horizon: How many bars ahead they look.
+        ignored: Columns of the data that are not numbers and so not features.
+        missing: For each feature with gaps, in how many rows of the data it has no value.
+    """
+
+    features: pd.DataFrame
+    labels: pd.Series[Any]
+    target: PredictionTarget
+    horizon: int
+    ignored: tuple[str, ...] = ()
+    missing: Mapping[str, int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @classmethod
+    def of_data(cls, data: pd.DataFrame, target: PredictionTarget | str, horizon: int = 1) -> Samples:
+        """Make features and labels from processed data.
+
+        Args:
+            data: Columns ``close`` and features; time as :func:`~friday_store.market.data.tidy` takes it.
+            target: What to predict.
+            horizon: How many bars ahead.
+
+        Returns:
+            The rows that have every feature and a known future. Labels are made before rows with gaps go, so that a
+            horizon counts bars of the data. Open, high, low, close, volume, vwap and adj_close are not features.
+
+        Raises:
+            InvalidValueError: The data are not tidy, or have no close or no feature, or an argument is wrong.
+        """
+        bars = tidy(data)
+        if "close" not in bars.columns:
+            raise InvalidValueError(f"no column close; there are {', '.join(bars.columns) or 'none'}")
+        y = labels(bars["close"], target, horizon)
+        names = [name for name in bars.columns if name not in NOT_FEATURES]
+        numeric = [name for name in names if pd.api.types.is_numeric_dtype(bars[name].dtype)]
+        ignored = tuple(sorted(set(names) - set(numeric)))
+        if ignored:
+            log.info("columns that are not numbers are not features: %s", ", ".join(ignored))
+        if not numeric:
+            raise InvalidValueError(
+                "the data have no feature", hint="make them with friday_store.market.features.prepare_ohlcv"
+            )
+        target = PredictionTarget(target)
+        columns = ["close", *numeric] if target is PredictionTarget.NEXT_CLOSE else numeric
+        known = bars[columns].astype("float64")
+        gaps = known.isna().sum()
+        rows = known.loc[y.index].dropna()
+        missing = {str(name): int(gaps[name]) for name in columns if gaps[name]}
+        return cls(rows, y.loc[rows.index], target, check_horizon(horizon), ignored, missing)
+
+    @classmethod
+    def of_arrays(
+        cls, features: Any, y: Any, target: PredictionTarget | str | None = None, horizon: int | None = None
+    ) -> Samples:
+        """Check features and labels that a caller brings.
+
+        Args:
+            features: A frame or an array of rows, oldest first; an array's columns are called ``feature_<n>``, its
+                first ``close`` for next_close.
+            y: As many labels. Those of :meth:`of_data` say what they are in ``attrs`` and need no more.
+            target: What the labels are, where they do not say; they may also be named so.
+            horizon: How many rows ahead they look, where they do not say.
+
+        Raises:
+            InvalidValueError: The lengths or indexes differ, a value is missing or not a number, or nothing says
+                what the labels are.
+        """
+        said = dict(y.attrs) if isinstance(y, pd.Series) else {}
+        if target is None and horizon is None and not said:
+            hint = "pass y as prepare_features_and_target gave it, or target= and horizon="
+            raise InvalidValueError("y does not say what it is the label of", hint=hint)
+        target = target if target is not None else said.get("target", getattr(y, "name", None))
+        horizon = horizon if horizon is not None else said.get("horizon")
+        if target is None or horizon is None:
+            raise InvalidValueError(f"y does not say its {'target' if target is None else 'horizon'}; pass it")
+        target, horizon = PredictionTarget(target), check_horizon(horizon)
+        frame = _frame(features, target)
+        if len(y) != len(frame):
+            raise InvalidValueError(f"X has {len(frame)} rows and y {len(y)}")
+        column = y if isinstance(y, pd.Series) else pd.Series(np.asarray(y), index=frame.index)
+        if not column.index.equals(frame.index):
+            raise InvalidValueError("the indexes of X and y differ")
+        if not np.isfinite(frame.to_numpy()).all() or not np.isfinite(column.to_numpy(dtype="float64")).all():
+            raise InvalidValueError("X or y holds a value that is missing or infinite")
+        if target is PredictionTarget.PRICE_DIRECTION:
+            if not column.isin([0, 1]).all():
+                raise InvalidValueError("labels of a direction are 0 or 1")
+            column = column.astype("int64")
+        return cls(frame, column, target, horizon)
+
+
+def _frame(features: Any, target: PredictionTarget) -> pd.DataFrame:
+    if isinstance(features, pd.DataFrame):
+        frame = features
+    else:
+        array = np.asarray(features)
+        if array.ndim != 2:
+            raise InvalidValueError(f"X must have rows and columns, not the shape {array.shape}")
+        frame = pd.DataFrame(array, columns=pd.Index([f"feature_{place}" for place in range(array.shape[1])]))
+        if target is PredictionTarget.NEXT_CLOSE:
+            frame = frame.rename(columns={"feature_0": "close"})
+    if target is PredictionTarget.NEXT_CLOSE and "close" not in frame.columns:
+        raise InvalidValueError("next_close is forecast from the close: X needs the column 'close'")
+    try:
+        return frame.astype("float64")
+    except (TypeError, ValueError) as error:
+        raise InvalidValueError(f"X holds a column that is not numeric: {error}") from error

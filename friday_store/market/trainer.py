@@ -1,0 +1,321 @@
+"""The market trainer: many models from files of market data, each evaluated and registered."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from friday_store.errors import FridayStoreError, InvalidValueError
+from friday_store.market.data import check_timeframe, discover, load
+from friday_store.market.estimators import builtin_trainers
+from friday_store.market.fitting import fit
+from friday_store.market.records import model_file, register, write_evaluations, write_models
+from friday_store.market.results import Job, ResultRow, Results
+from friday_store.market.runs import NoSource, Options, Outcome, Source, run
+from friday_store.market.samples import Samples
+from friday_store.market.targets import ModelType, PredictionTarget, check_horizon
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from friday_store.hookspecs import Trainer
+    from friday_store.market.evaluation import Evaluation
+
+    Files = dict[str, dict[str, list[Path]]]
+
+log = logging.getLogger("friday_store.market")
+
+Progress = Callable[[ResultRow], None]
+
+DEFAULT_TARGETS = (PredictionTarget.NEXT_CLOSE, PredictionTarget.PRICE_DIRECTION)
+DEFAULT_HORIZONS = (1, 5, 10)
+DEFAULT_MODEL_TYPES = (ModelType.RANDOM_FOREST, ModelType.GRADIENT_BOOSTING)
+
+
+class MarketDataModelTrainer:
+    """Train, evaluate and register models for the symbols of a directory of processed market data.
+
+    Relative paths are resolved when the trainer is made, so that a later change of directory changes nothing.
+
+    Args:
+        processed_data_dir: Where the files are, at any depth; :mod:`friday_store.market.data` has their names.
+        models_dir: The registry's place when ``registry`` is not given; without a registry, a folder that gets one
+            pickle for each model.
+        evaluation_dir: A folder that gets one JSON file for each trained model; none by default.
+        test_size: Share of the rows, the newest, to test on.
+        random_state: Seed of every estimator.
+        use_model_registry: Whether to register what was trained. Without it and without ``models_dir`` models are
+            only evaluated.
+        registry: A :class:`~friday_store.registry.ModelRegistry`; its plugins add families of estimators.
+        n_jobs: Fits at a time, as :class:`joblib.Parallel` takes it; None is one, or what
+            :func:`joblib.parallel_config` says.
+        min_rows: Fewest usable rows to train on; with fewer a job is skipped.
+        plugins: Where families come from instead: an object with ``trainer(name)``.
+        progress: Called with each row when its fit is finished, before the symbol's models are registered.
+
+    Raises:
+        InvalidValueError: ``test_size`` is not between 0 and 1.
+    """
+
+    def __init__(  # noqa: PLR0917 - the seed's signature
+        self,
+        processed_data_dir: Path | str = "data/processed",
+        models_dir: Path | str | None = None,
+        evaluation_dir: Path | str | None = None,
+        test_size: float = 0.2,
+        random_state: int = 42,
+        use_model_registry: bool = True,  # noqa: FBT001, FBT002 - the seed's signature
+        registry: Any = None,
+        n_jobs: int | None = None,
+        *,
+        min_rows: int = 200,
+        plugins: Any = None,
+        progress: Progress | None = None,
+    ) -> None:
+        if not 0 < test_size < 1:
+            raise InvalidValueError(f"test_size must be above 0 and below 1, not {test_size!r}")
+        self.processed_data_dir = Path(processed_data_dir).absolute()
+        remote = models_dir is None or "://" in str(models_dir)
+        self.models_dir = models_dir if models_dir is None or remote else Path(models_dir).absolute()
+        self.evaluation_dir = None if evaluation_dir is None else Path(evaluation_dir).absolute()
+        self.test_size = test_size
+        self.random_state = random_state
+        self.use_model_registry = use_model_registry
+        self.n_jobs = n_jobs
+        self.min_rows = min_rows
+        self.progress = progress
+        self._registry = registry
+        self._plugins = plugins
+
+    @property
+    def registry(self) -> Any:
+        """The registry that models go to, opened when first needed; None when they go to none."""
+        if self._registry is None and self.use_model_registry:
+            from friday_store.registry import ModelRegistry
+
+            self._registry = ModelRegistry(self.models_dir)
+        return self._registry if self.use_model_registry else None
+
+    def discover_processed_data(self) -> Files:
+        """Return the files there are, as ``{symbol: {timeframe: [paths]}}``; see :func:`.data.discover`."""
+        return discover(self.processed_data_dir)
+
+    def load_processed_data(self, path: Path | str | Sequence[Path | str]) -> pd.DataFrame:
+        """Read one file, or several that continue each other; relative to the data's directory.
+
+        Raises:
+            InvalidValueError: The file cannot be used; the message names it and says why.
+            StorageError: The file is missing or not readable.
+        """
+        paths = [path] if isinstance(path, Path | str) else path
+        return load([self.processed_data_dir / one for one in paths])
+
+    def prepare_features_and_target(
+        self, data: pd.DataFrame, target: PredictionTarget | str, horizon: int = 1
+    ) -> tuple[pd.DataFrame, pd.Series[Any]]:
+        """Return the feature rows and their labels; ``y.attrs`` says target and horizon.
+
+        For next_close the first column of the features is ``close``, which the model needs to predict a price.
+
+        Raises:
+            InvalidValueError: As :meth:`.samples.Samples.of_data`.
+        """
+        samples = Samples.of_data(data, target, horizon)
+        return samples.features, samples.labels
+
+    def train_model(
+        self,
+        X: Any,  # noqa: N803 - scikit-learn's name
+        y: Any,
+        model_type: ModelType | str,
+        tune_hyperparams: bool = False,  # noqa: FBT001, FBT002 - the seed's signature
+        *,
+        target: PredictionTarget | str | None = None,
+        horizon: int | None = None,
+    ) -> tuple[Any, Evaluation]:
+        """Train one model on the older rows of ``X`` and score it on the newer ones; see :func:`.fitting.fit`.
+
+        Args:
+            X: Feature rows, oldest first.
+            y: Their labels. Those of :meth:`prepare_features_and_target` say what they are.
+            model_type: The family; a direction gets its classifier.
+            tune_hyperparams: Whether to search the family's space.
+            target: What ``y`` is, where it does not say.
+            horizon: How many rows ahead it looks, where it does not say.
+
+        Raises:
+            InvalidValueError: The arguments do not fit together, or no model can be trained on them.
+        """
+        samples = Samples.of_arrays(X, y, target, horizon)
+        family = self._family(model_type)
+        return fit(samples, family, test_size=self.test_size, seed=self.random_state, tune=tune_hyperparams)
+
+    def save_model(
+        self,
+        estimator: Any,
+        evaluation: Evaluation,
+        *,
+        symbol: str,
+        timeframe: str,
+        model_type: ModelType | str,
+        training_data: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Register one trained model, or write its file, and return its id or the file's path.
+
+        Args:
+            estimator: From :meth:`train_model`.
+            evaluation: From the same call; says target and horizon.
+            symbol: What it was trained on.
+            timeframe: The same.
+            model_type: Its family.
+            training_data: More facts for the record, such as :class:`.data.DataFacts` has.
+
+        Raises:
+            InvalidValueError: The trainer has neither a registry nor a folder for models, or a name is unknown.
+        """
+        target, kind = PredictionTarget(evaluation.target), self._family(model_type).name.lower()
+        job = Job(symbol, check_timeframe(timeframe), target, evaluation.horizon, kind)
+        facts = {"split": dict(evaluation.split), "seed": evaluation.seed, **(training_data or {})}
+        row = ResultRow.of(job, "trained", metrics=evaluation.metrics)
+        if self.registry is None and self.models_dir is None:
+            raise InvalidValueError("there is nowhere to save a model", hint="give the trainer models_dir or registry")
+        (kept,) = self._keep(
+            [Outcome(job, row, pickle.dumps(estimator, protocol=pickle.HIGHEST_PROTOCOL), evaluation, facts)]
+        )
+        return kept.model_id or str(model_file(job, self.models_dir or ""))
+
+    def train_models_for_symbol(  # noqa: PLR0917 - the seed's signature
+        self,
+        symbol: str,
+        timeframes: Iterable[str] | str | None = None,
+        target_types: Iterable[PredictionTarget | str] | PredictionTarget | str | None = None,
+        forecast_horizons: Iterable[int] | int | None = None,
+        model_types: Iterable[ModelType | str] | ModelType | str | None = None,
+        tune_hyperparams: bool = False,  # noqa: FBT001, FBT002 - the seed's signature
+        *,
+        progress: Progress | None = None,
+    ) -> Results:
+        """Train, evaluate and register every combination for one symbol, in one transaction.
+
+        Args:
+            symbol: As in the files' names.
+            timeframes: By default all that have a file.
+            target_types: By default next_close and price_direction.
+            forecast_horizons: In bars; by default 1, 5 and 10.
+            model_types: By default random_forest and gradient_boosting.
+            tune_hyperparams: Whether to search each family's space.
+            progress: In place of the trainer's own.
+
+        Returns:
+            One row for each combination, whatever became of it: ``trained``; ``skipped`` when there is no file, too
+            few rows or one class only, or the family cannot do the task; ``failed`` when the file is unusable, the
+            fit raised or the registration was refused.
+
+        Raises:
+            InvalidValueError: A timeframe, target, horizon or family that does not exist; before anything is done.
+        """
+        files = self.discover_processed_data()
+        names = list(files.get(symbol, {})) or [""]
+        if timeframes is not None:
+            names = [check_timeframe(name) for name in _listed(timeframes)]
+        targets = [PredictionTarget(value) for value in _listed(target_types, DEFAULT_TARGETS)]
+        horizons = [check_horizon(value) for value in _listed(forecast_horizons, DEFAULT_HORIZONS)]
+        families = {
+            family.name.lower(): family for family in map(self._family, _listed(model_types, DEFAULT_MODEL_TYPES))
+        }
+        jobs = [
+            Job(symbol, name, target, horizon, kind)
+            for name in names
+            for target in targets
+            for horizon in horizons
+            for kind in families
+        ]
+        options = Options(self.test_size, self.random_state, self.min_rows, tune_hyperparams)
+        notify = progress or self.progress
+        outcomes, _ = [], self.registry  # one that cannot be opened is better known before the work
+        for outcome in self._run(dict.fromkeys(jobs), files, families, options):
+            level = logging.WARNING if outcome.row.status == "failed" else logging.INFO
+            log.log(level, "%s: %s %s", outcome.job.name, outcome.row.status, outcome.row.reason)
+            if notify is not None:
+                notify(outcome.row)
+            outcomes.append(outcome)
+        return Results(self._settle(outcomes))
+
+    def train_models_for_all_symbols(self, symbols: Iterable[str] | str | None = None, **options: Any) -> Results:
+        """Call :meth:`train_models_for_symbol` for each symbol, by default every one that has a file.
+
+        Args:
+            symbols: Which symbols.
+            **options: As that method takes them.
+        """
+        chosen = _listed(symbols, self.discover_processed_data())
+        return Results(row for symbol in chosen for row in self.train_models_for_symbol(symbol, **options))
+
+    train_all_models = train_models_for_all_symbols
+
+    def _family(self, model_type: ModelType | str) -> Trainer:
+        """Return the family of that name: the plugins' when there are plugins, else a built-in one."""
+        name = str(model_type).strip().upper()
+        plugins = self._plugins if self._plugins is not None else getattr(self._registry, "plugins", None)
+        if plugins is None and name not in ModelType.__members__ and self.use_model_registry:
+            plugins = getattr(self.registry, "plugins", None)
+        if plugins is not None:
+            family: Trainer = plugins.trainer(name)
+            return family
+        return next(family for family in builtin_trainers() if family.name == ModelType(model_type).name)
+
+    def _run(
+        self, jobs: Iterable[Job], files: Files, families: Mapping[str, Trainer], options: Options
+    ) -> Iterator[Outcome]:
+        from joblib import Parallel, delayed
+
+        def calls() -> Iterator[Any]:
+            for _, same in groupby(jobs, key=lambda job: job.timeframe):
+                group = list(same)
+                source = self._source(group[0], files)
+                for job in group:
+                    yield delayed(run)(job, source, families[job.model_type], options)
+
+        outcomes: Iterator[Outcome] = Parallel(n_jobs=self.n_jobs, return_as="generator")(calls())
+        return outcomes
+
+    def _source(self, job: Job, files: Files) -> Source | NoSource:
+        paths = files.get(job.symbol, {}).get(job.timeframe)
+        if paths:
+            return Source.read(paths, self.processed_data_dir)
+        there = ", ".join(files.get(job.symbol, files)) or "nothing"
+        pattern = f"{job.symbol}_{job.timeframe or '<timeframe>'}_*"
+        return NoSource("skipped", f"no file {pattern} in {self.processed_data_dir}; there is {there}")
+
+    def _settle(self, outcomes: Sequence[Outcome]) -> list[ResultRow]:
+        """Keep what was trained and return every row; when keeping is refused, the rows say so."""
+        trained = [outcome for outcome in outcomes if outcome.model]
+        try:
+            rows = self._keep(trained)
+        except FridayStoreError as error:
+            reason = f"not registered: {type(error).__name__}: {error}"
+            log.warning("%d models %s", len(trained), reason)
+            rows = [replace(outcome.row, status="failed", reason=reason) for outcome in trained]
+        kept = {outcome.job: row for outcome, row in zip(trained, rows, strict=True)}
+        return [kept.get(outcome.job, outcome.row) for outcome in outcomes]
+
+    def _keep(self, trained: Sequence[Outcome]) -> list[ResultRow]:
+        if self.evaluation_dir is not None:
+            write_evaluations(trained, self.evaluation_dir)
+        if self.use_model_registry:
+            return register(trained, self.registry) if trained else []
+        if self.models_dir is not None:
+            return write_models(trained, self.models_dir)
+        return [outcome.row for outcome in trained]
+
+
+def _listed(values: Any, default: Iterable[Any] = ()) -> list[Any]:
+    """Return one value or many as a list without repetitions; the default for None."""
+    if values is None:
+        return list(default)
+    return list(dict.fromkeys([values] if isinstance(values, str | int) else values))
