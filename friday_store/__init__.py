@@ -25,6 +25,8 @@ if TYPE_CHECKING:
         VersionExistsError,
     )
     from friday_store.hookspecs import Part, Serializer, Trainer, hookimpl
+    from friday_store.loader import ModelLoader, load_model, load_model_for_prediction
+    from friday_store.market import MarketDataModelTrainer, ModelType, PredictionTarget
     from friday_store.registry import ModelRegistry, ModelStatus
 
 _HOMES: Final = {
@@ -35,11 +37,15 @@ _HOMES: Final = {
     "IntegrityError": "errors",
     "InvalidNameError": "errors",
     "InvalidValueError": "errors",
+    "MarketDataModelTrainer": "market",
+    "ModelLoader": "loader",
     "ModelNotFoundError": "errors",
     "ModelRegistry": "registry",
     "ModelStatus": "registry",
+    "ModelType": "market",
     "Part": "hookspecs",
     "PluginError": "errors",
+    "PredictionTarget": "market",
     "RepositoryError": "errors",
     "SerializationError": "errors",
     "Serializer": "hookspecs",
@@ -48,6 +54,8 @@ _HOMES: Final = {
     "UntrustedArtifactError": "errors",
     "VersionExistsError": "errors",
     "hookimpl": "hookspecs",
+    "load_model": "loader",
+    "load_model_for_prediction": "loader",
 }
 
 __all__ = [
@@ -58,11 +66,15 @@ __all__ = [
     "IntegrityError",
     "InvalidNameError",
     "InvalidValueError",
+    "MarketDataModelTrainer",
+    "ModelLoader",
     "ModelNotFoundError",
     "ModelRegistry",
     "ModelStatus",
+    "ModelType",
     "Part",
     "PluginError",
+    "PredictionTarget",
     "RepositoryError",
     "SerializationError",
     "Serializer",
@@ -71,6 +83,8 @@ __all__ = [
     "UntrustedArtifactError",
     "VersionExistsError",
     "hookimpl",
+    "load_model",
+    "load_model_for_prediction",
 ]
 
 

@@ -124,10 +124,13 @@ def _normalise(value: Any, path: str, depth: int) -> Value:  # noqa: PLR0911 - o
     return _foreign(value, path, depth)
 
 
-def _builtin(value: bool | float | str | bytes) -> Value:  # noqa: FBT001 - a value, not a switch
-    for kind in (bool, int, float, str):
+def _builtin(value: Any) -> Value:
+    """The plain value under a subclass of a plain type, such as ``numpy.float64`` or ``numpy.str_``."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    for kind in (bool, int, float):
         if isinstance(value, kind):
-            return kind(value) if kind is not str else str.__str__(value)  # type: ignore[arg-type]
+            return kind(value)
     return bytes(value)
 
 

@@ -5,9 +5,9 @@ target as one pack, each verified on the way, and then moves the refs in one log
 visible; an interrupted copy leaves an unreferenced pack at most.
 
 Versions are create-only: the same name with another digest is rejected, always. Tags and notes are sets and are
-added. An alias follows the side that moved it since the last sync (where there was none: the side that is ahead by
-parents); if both moved it, it is rejected unless forced. Objects are verified against their digests; what the target then trusts to run is its
-user's own decision, for which the versions remember the source's id.
+added. An alias follows the side that moved it since the last sync (where there was none: the side that is ahead
+by parents); if both moved it, it is rejected unless forced. Objects are verified against their digests; what the
+target then trusts to run is its user's own decision, for which the versions remember the source's id.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ Progress = Callable[[int, int, int], None]
 """Called with objects copied, objects to copy, and bytes copied."""
 
 _ANCESTORS: Final = 10_000
+_ITS_VERSION: Final = "JOIN model_metadata m ON m.id = p.version_id"
 _SPACES: Final = {
     "versions": "SELECT model_name, model_version, '', model_id FROM model_metadata ORDER BY id",
     "tags": (
@@ -160,10 +161,8 @@ def _is_ancestor(repository: Repository, old: str, new: str) -> bool:
     waiting = [new]
     while waiting and len(seen) < _ANCESTORS:
         some, waiting = waiting[:500], waiting[500:]
-        sql = (
-            "SELECT p.parent FROM model_parents p JOIN model_metadata m ON m.id = p.version_id "
-            f"WHERE m.model_id IN ({', '.join('?' * len(some))})"
-        )
+        marks = ", ".join("?" * len(some))
+        sql = f"SELECT p.parent FROM model_parents p {_ITS_VERSION} WHERE m.model_id IN ({marks})"  # noqa: S608
         found = {str(parent) for (parent,) in repository.index.rows(sql, some)} - seen
         if old in found:
             return True

@@ -58,12 +58,12 @@ class TrustStore:
         known = self.listed()["repositories"]
         origin = row.origin if row.origin and row.origin not in known else repository
         raise UntrustedArtifactError(
-            f"{row.model_name}:{row.model_version} ({row.model_id[:12]}) is in the format {row.serializer!r}, which can "
-            f"run code when it is loaded, and it comes from repository {origin}, which you have not trusted; "
-            f"it says that {row.author!r} made it, unsigned",
+            f"{row.model_name}:{row.model_version} ({row.model_id[:12]}) is in the format {row.serializer!r}, which "
+            f"can run code when it is loaded, and comes from repository {origin}, which you have not trusted "
+            f"(trust add {origin} would trust all of it); it says that {row.author!r} made it, unsigned",
             model_id=row.model_id,
             origin=origin,
-            hint=f"friday-store trust add {row.model_id}   (this version; or everything from there: trust add {origin})",
+            hint=f"friday-store trust add {row.model_id}",
         )
 
     def listed(self) -> dict[str, set[str]]:

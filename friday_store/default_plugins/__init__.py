@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from friday_store.default_plugins.estimators import builtin_trainers
 from friday_store.default_plugins.formats import File, Joblib, Json, Numpy
 from friday_store.default_plugins.pickle5 import Pickle5
 from friday_store.hookspecs import Serializer, Trainer, hookimpl
@@ -18,4 +19,4 @@ def register_serializers() -> Iterable[Serializer]:
 @hookimpl
 def register_trainers() -> Iterable[Trainer]:
     """Return the built-in families of estimators."""
-    return ()
+    return builtin_trainers()

@@ -10,9 +10,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from friday_store.default_plugins.estimators import builtin_trainers
 from friday_store.errors import FridayStoreError, InvalidValueError
 from friday_store.market.data import check_timeframe, discover, load
-from friday_store.market.estimators import builtin_trainers
 from friday_store.market.fitting import fit
 from friday_store.market.records import model_file, register, write_evaluations, write_models
 from friday_store.market.results import Job, ResultRow, Results

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -93,6 +94,7 @@ class ModelRegistry:
         self.repository = Repository(
             storage, settings, self.plugins, created=lambda identity: self.trust.add("repositories", identity)
         )
+        self._loaded: dict[int, tuple[weakref.ref[Any], str]] = {}
         self._open: tuple[Transaction, list[tuple[_Action, Any]]] | None = None
 
     def __repr__(self) -> str:
@@ -268,7 +270,27 @@ class ModelRegistry:
         manifest = self.repository.manifest(row)
         artifact = self.repository.artifact(manifest.artifact)
         self.trust.require(row, self.repository.id, self.plugins.serializer(artifact.serializer).safety)
-        return serializer.load(self.plugins, artifact.serializer, artifact.format, self.repository.parts(artifact))
+        parts = self.repository.parts(artifact)
+        model = serializer.load(self.plugins, artifact.serializer, artifact.format, parts)
+        self.remember(model, row.model_id)
+        return model
+
+    def record_of(self, model: Any) -> Record:
+        """Return the record of a model that was loaded through this registry.
+
+        Raises:
+            ModelNotFoundError: It was not, or it is of a type that cannot be told apart (a dict, an array).
+        """
+        held = self._loaded.get(id(model))
+        if held is None or held[0]() is not model:
+            raise ModelNotFoundError(f"this {type(model).__name__} was not loaded through this registry")
+        return self.get_model_metadata(held[1])
+
+    def remember(self, model: Any, model_id: str) -> None:
+        """Note which version an object is, for :meth:`record_of`; forgotten with the object."""
+        key = id(model)
+        with contextlib.suppress(TypeError):
+            self._loaded[key] = (weakref.ref(model, lambda _: self._loaded.pop(key, None)), model_id)
 
     def get_model(self, revision: str, version: str | None = None) -> Any:
         """Return the model; the same as :meth:`load_model`."""

@@ -62,7 +62,7 @@ def test_defect_24_minute_and_month_are_two_timeframes(tmp_path: Path) -> None:
         discover(tmp_path)
     )
     assert file_name("AAPL", "1m").lower() != file_name("AAPL", "1M").lower()
-    assert ("AAPL", "1M") == parse_name("AAPL_1M_processed.csv")
+    assert parse_name("AAPL_1M_processed.csv") == ("AAPL", "1M")
 
 
 def test_discovery_finds_files_at_any_depth(tmp_path: Path) -> None:
@@ -71,13 +71,13 @@ def test_discovery_finds_files_at_any_depth(tmp_path: Path) -> None:
     for name in ("B_1w_x.csv", "B_1h_x.csv", "deep/A_1d_b.csv", "deep/er/A_1d_a.parquet", "notes.csv"):
         written(tmp_path, ROWS, name)
     found = discover(tmp_path)
-    assert [("A", ["1d"]), ("B", ["1h", "1w"])] == [(symbol, list(frames)) for symbol, frames in found.items()]
-    assert ["A_1d_b.csv", "A_1d_a.parquet"] == [path.name for path in found["A"]["1d"]]
+    assert [(symbol, list(frames)) for symbol, frames in found.items()] == [("A", ["1d"]), ("B", ["1h", "1w"])]
+    assert [path.name for path in found["A"]["1d"]] == ["A_1d_b.csv", "A_1d_a.parquet"]
 
 
 def test_a_directory_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
     """No directory is no error."""
-    assert {} == discover(tmp_path / "none")
+    assert discover(tmp_path / "none") == {}
 
 
 @pytest.mark.parametrize("name", ["timestamp", "date", "datetime", "time", "Date", "TIMESTAMP", " DateTime "])
@@ -85,7 +85,7 @@ def test_defect_21_any_usual_time_column_is_taken(tmp_path: Path, name: str) -> 
     """The time may stand in a column of any of these names, in any case."""
     path = written(tmp_path, f"{name},Close\n2024-01-02,10\n2024-01-03,11\n")
     frame = load(path)
-    assert ("date", ["close"]) == (frame.index.name, list(frame.columns))
+    assert (frame.index.name, list(frame.columns)) == ("date", ["close"])
     assert [pd.Timestamp("2024-01-02"), pd.Timestamp("2024-01-03")] == frame.index.tolist()
 
 
@@ -124,7 +124,7 @@ def test_times_are_read_in_every_exact_form(times: tuple[object, object], expect
         ("date,close\n2024-01-02 00:00+00:00,1\n2024-01-03 00:00,2\n", r"'date' is no time"),
         ("timestamp,close\n0,1\n1,2\n", r"neither a date nor a time since 1973"),
         ("close,rsi\n1,2\n3,4\n", r"no column timestamp"),
-        (",close\n0,1\n1,2\n", r"neither a date"),
+        (",close\n0,1\n1,2\n", r"the index is no time"),
         ("date,close\n", r"no rows"),
         ("", r"not a table"),
         ("date,close,Close\n2024-01-02,1,2\n", r"two columns are named 'close'"),
@@ -147,7 +147,7 @@ def test_a_missing_file_is_an_error_of_storage(tmp_path: Path) -> None:
 def test_infinite_is_missing(tmp_path: Path) -> None:
     """An infinite value becomes NaN."""
     path = written(tmp_path, "date,close,rsi\n2024-01-02,1,inf\n2024-01-03,2,-inf\n2024-01-04,3,0.5\n")
-    assert [True, True, False] == load(path)["rsi"].isna().tolist()
+    assert load(path)["rsi"].isna().tolist() == [True, True, False]
 
 
 def test_files_that_continue_each_other_are_joined(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_files_that_continue_each_other_are_joined(tmp_path: Path) -> None:
     bars("2024-01-04", 3, 3).to_csv(tmp_path / "X_1d_a.csv")
     bars("2024-01-01", 3).to_csv(tmp_path / "X_1d_b.csv")
     joined = load([tmp_path / "X_1d_a.csv", tmp_path / "X_1d_b.csv"])
-    assert [10.0, 11.0, 12.0, 13.0, 14.0, 15.0] == joined["close"].tolist()
+    assert joined["close"].tolist() == [10.0, 11.0, 12.0, 13.0, 14.0, 15.0]
 
 
 def test_files_that_overlap_or_differ_are_refused(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_the_digest_is_the_same_for_ever() -> None:
     """Numbers, truth values, text, gaps and zones hash as documented, on every machine and release."""
     index = pd.date_range("2024-01-01", periods=2, tz="UTC", name="date")
     frame = pd.DataFrame({"close": [1.5, np.nan], "n": [1, 2], "up": [True, False], "s": ["é", None]}, index=index)
-    assert "PINNED" == digest(frame)
+    assert digest(frame) == "ce114df85eb51922451522ebb4f3303f81b68b4afd1a04a67b6b5db4e83469ff"
 
 
 @pytest.mark.parametrize(
@@ -206,13 +206,13 @@ def test_the_digest_sees_every_change(change: object) -> None:
 def test_facts_are_plain_values() -> None:
     """The record holds digest, rows, columns and the first and last time."""
     record = DataFacts.of(bars("2024-01-01", 3)).as_record()
-    assert 64 == len(record.pop("digest"))
-    assert {
+    assert len(record.pop("digest")) == 64
+    assert record == {
         "rows": 3,
         "columns": ["close", "rsi"],
         "first": "2024-01-01T00:00:00",
         "last": "2024-01-03T00:00:00",
-    } == record
+    }
 
 
 @pytest.mark.parametrize("symbol", ["", "..", "a/b", "a b", "a\\b", "^"])

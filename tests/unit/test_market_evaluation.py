@@ -47,7 +47,7 @@ def test_the_naive_price_is_the_last_and_the_naive_return_nothing() -> None:
     """Both are the forecast of a random walk."""
     close = np.array([1.0, 2.0, 3.0])
     assert close.tolist() == naive_forecast(PredictionTarget.NEXT_CLOSE, close + 1, 1, close).tolist()
-    assert [0.0, 0.0, 0.0] == naive_forecast(PredictionTarget.RETURN, close, 1).tolist()
+    assert naive_forecast(PredictionTarget.RETURN, close, 1).tolist() == [0.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("horizon", [1, 5])
@@ -77,11 +77,11 @@ def test_regression_scores_agree_with_scikit_learn() -> None:
 def test_skill_is_one_when_perfect_and_zero_when_naive() -> None:
     """The ends of the scale."""
     y, baseline = DRAW.normal(size=(2, 20))
-    assert 1.0 == score_regression(y, y, baseline).metrics["skill"]
-    assert 0.0 == score_regression(y, baseline, baseline).metrics["skill"]
+    assert score_regression(y, y, baseline).metrics["skill"] == 1.0
+    assert score_regression(y, baseline, baseline).metrics["skill"] == 0.0
     up = (y > 0).astype("int64")
-    assert 1.0 == score_direction(up, up.astype(float), 1).metrics["skill"]
-    assert 0.0 == score_direction(up, np.ones(20), 1).metrics["skill"]
+    assert score_direction(up, up.astype(float), 1).metrics["skill"] == 1.0
+    assert score_direction(up, np.ones(20), 1).metrics["skill"] == 0.0
 
 
 def test_direction_scores_agree_with_scikit_learn() -> None:

@@ -81,7 +81,7 @@ def test_a_price_that_stands_still_has_features() -> None:
     frame[["Open", "High", "Low", "Close"]] = 5.0
     frame["Volume"] = 0
     row = prepare_ohlcv(frame).iloc[-1]
-    assert (0.5, 0.5, 1.0, 0.0) == (row["rsi_14"], row["bollinger_b"], row["volume_ratio_20"], row["volatility_20"])
+    assert (row["rsi_14"], row["bollinger_b"], row["volume_ratio_20"], row["volatility_20"]) == (0.5, 0.5, 1.0, 0.0)
 
 
 def test_a_gap_in_the_middle_stays_where_it_is() -> None:
@@ -95,8 +95,8 @@ def test_a_gap_in_the_middle_stays_where_it_is() -> None:
 
 def test_too_few_bars_give_no_rows() -> None:
     """Fewer bars than the warm-up are no error."""
-    assert 0 == len(prepare_ohlcv(raw(49)))
-    assert 1 == len(prepare_ohlcv(raw(50)))
+    assert len(prepare_ohlcv(raw(49))) == 0
+    assert len(prepare_ohlcv(raw(50))) == 1
 
 
 @pytest.mark.parametrize("name", ["Adj Close", "adj_close", "AdjClose", "Adjusted Close", "Adj. Close"])
@@ -111,18 +111,17 @@ def test_an_adjusted_close_scales_the_other_prices(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "problem"),
+    ("frame", "problem"),
     [
-        ({"Volume": None}, "no column volume"),
-        ({"Close": "ten"}, "'close' is not numeric"),
-        ({"Close": -1.0}, "must be positive"),
+        (raw().drop(columns="Volume"), "no column volume"),
+        (raw().assign(Close="ten"), "'close' is not numeric"),
+        (raw().assign(Close=-1.0), "must be positive"),
     ],
 )
-def test_bars_that_cannot_be_used_are_refused(change: dict[str, object], problem: str) -> None:
+def test_bars_that_cannot_be_used_are_refused(frame: pd.DataFrame, problem: str) -> None:
     """A missing column, text and a price below zero are named."""
-    frame = raw().assign(**change)
     with pytest.raises(InvalidValueError, match=problem):
-        prepare_ohlcv(frame.drop(columns=[name for name, value in change.items() if value is None]))
+        prepare_ohlcv(frame)
 
 
 def test_a_processed_file_gives_back_the_same_bits(tmp_path: Path) -> None:
@@ -145,13 +144,13 @@ def test_writing_replaces_whole_files_and_leaves_nothing_else(tmp_path: Path) ->
     write_processed(prepare_ohlcv(raw()), tmp_path, "X", "1d")
     path = write_processed(prepare_ohlcv(raw(80)), tmp_path, "X", "1d")
     assert [path] == list(path.parent.iterdir())
-    assert 31 == len(load(path))
+    assert len(load(path)) == 31
 
 
 def test_defect_24_minute_and_month_files_live_side_by_side(tmp_path: Path) -> None:
     """Writing the month does not replace the minute, on a disk that ignores case too."""
     paths = [write_processed(prepare_ohlcv(raw()), tmp_path, "X", timeframe) for timeframe in ("1m", "1M")]
-    assert 2 == len({path.name.lower() for path in paths})
+    assert len({path.name.lower() for path in paths}) == 2
 
 
 def test_a_place_that_cannot_be_written_is_an_error_of_storage(tmp_path: Path) -> None:
@@ -165,8 +164,12 @@ def test_the_demonstration_has_five_symbols() -> None:
     """The prices are there without a network, in the form that the features take."""
     pytest.importorskip("bokeh_sampledata")
     frames = stocks()
-    assert {"AAPL": 3270, "FB": 196, "GOOG": 2148, "IBM": 3270, "MSFT": 3270} == {
-        symbol: len(frame) for symbol, frame in frames.items()
+    assert {symbol: len(frame) for symbol, frame in frames.items()} == {
+        "AAPL": 3270,
+        "FB": 196,
+        "GOOG": 2148,
+        "IBM": 3270,
+        "MSFT": 3270,
     }
     assert all(list(PRICE_COLUMNS) == list(frame.columns) for frame in frames.values())
 
@@ -184,4 +187,4 @@ def test_a_demonstration_without_its_package_says_what_to_install(monkeypatch: p
     monkeypatch.setitem(sys.modules, "bokeh_sampledata", None)
     with pytest.raises(PluginError, match="bokeh-sampledata") as caught:
         stocks()
-    assert "pip install 'friday-store[demo]'" == caught.value.hint
+    assert caught.value.hint == "pip install 'friday-store[demo]'"

@@ -14,7 +14,7 @@ CLOSE = pd.Series([10.0, 11.0, 11.0, 9.0, 12.0, 15.0], index=pd.date_range("2024
 
 def test_next_close_is_the_price_that_many_bars_later() -> None:
     """The label of row t is the close of row t + h."""
-    assert [11.0, 9.0, 12.0, 15.0] == labels(CLOSE, PredictionTarget.NEXT_CLOSE, 2).tolist()
+    assert labels(CLOSE, PredictionTarget.NEXT_CLOSE, 2).tolist() == [11.0, 9.0, 12.0, 15.0]
 
 
 def test_return_is_simple() -> None:
@@ -24,13 +24,13 @@ def test_return_is_simple() -> None:
 
 def test_an_unchanged_price_is_not_a_rise() -> None:
     """A tie is class 0."""
-    assert [1, 0, 0, 1, 1] == labels(CLOSE, "price_direction", 1).tolist()
+    assert labels(CLOSE, "price_direction", 1).tolist() == [1, 0, 0, 1, 1]
 
 
 def test_a_rise_too_small_for_a_quotient_is_a_rise() -> None:
     """The direction compares prices, not a rounded return."""
     close = pd.Series([1.0 - 2**-53, 1.0, 1.0])
-    assert [1, 0] == labels(close, "price_direction", 1).tolist()
+    assert labels(close, "price_direction", 1).tolist() == [1, 0]
 
 
 @pytest.mark.parametrize("horizon", [2, 3, 5])
@@ -64,12 +64,12 @@ def test_a_missing_price_takes_away_the_labels_that_need_it() -> None:
 def test_labels_say_what_they_are() -> None:
     """Name and attributes carry the target and the horizon; a direction is of integers."""
     y = labels(CLOSE, "PRICE_DIRECTION", 2)
-    assert ("price_direction", {"target": "price_direction", "horizon": 2}, "int64") == (y.name, y.attrs, str(y.dtype))
+    assert (y.name, y.attrs, str(y.dtype)) == ("price_direction", {"target": "price_direction", "horizon": 2}, "int64")
 
 
 def test_more_bars_ahead_than_there_are_gives_nothing() -> None:
     """A horizon beyond the data is no error and no label."""
-    assert 0 == len(labels(CLOSE, "volatility", 6))
+    assert len(labels(CLOSE, "volatility", 6)) == 0
 
 
 @pytest.mark.parametrize("horizon", [0, -1, 1.0, True, "1", None])
@@ -97,10 +97,10 @@ def test_choices_are_taken_in_any_case(text: str) -> None:
 def test_an_unknown_choice_lists_the_known_ones(value: object) -> None:
     """The error names every choice."""
     with pytest.raises(InvalidValueError, match=r"linear, ridge, .* logistic"):
-        ModelType(value)
+        ModelType(value)  # type: ignore[arg-type]
 
 
 def test_only_the_direction_is_a_classification() -> None:
     """Each target says its task."""
     tasks = {target: target.task for target in PredictionTarget}
-    assert ["price_direction"] == [target for target, task in tasks.items() if task == "classification"]
+    assert [target for target, task in tasks.items() if task == "classification"] == ["price_direction"]

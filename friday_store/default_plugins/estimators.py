@@ -27,7 +27,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from friday_store.errors import InvalidValueError
-from friday_store.market.targets import ModelType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -54,7 +53,7 @@ class Family:
     ``model__C`` for a pipeline.
 
     Attributes:
-        name: Upper-case identifier, the name of a :class:`~friday_store.market.targets.ModelType`.
+        name: Upper-case identifier, the name of a member of ``friday_store.ModelType``.
         tasks: Which tasks it can do.
         makers: For each task, a function from the seed to a new estimator.
         spaces: For each task, the values to try.
@@ -85,57 +84,56 @@ class Family:
 
 
 def builtin_trainers() -> tuple[Trainer, ...]:
-    """Return the families of :class:`~friday_store.market.targets.ModelType`, in its order."""
-    kind = ModelType
+    """Return the built-in families, one for each member of ``friday_store.ModelType`` and in its order."""
     return (
-        _family(kind.LINEAR, _linear, {}, partial(_logistic, C=1e9), {}),
-        _family(kind.RIDGE, _ridge, {"model__alpha": (1.0, 10.0, 100.0, 1000.0)}, _logistic, _PENALTIES),
+        _family("LINEAR", _linear, {}, partial(_logistic, C=1e9), {}),
+        _family("RIDGE", _ridge, {"model__alpha": (1.0, 10.0, 100.0, 1000.0)}, _logistic, _PENALTIES),
         _family(
-            kind.LASSO,
+            "LASSO",
             _lasso,
             {"regressor__model__alpha": (0.001, 0.01, 0.1)},
             partial(_logistic, l1_ratio=1.0, solver="liblinear"),
             _PENALTIES,
         ),
         _family(
-            kind.RANDOM_FOREST,
+            "RANDOM_FOREST",
             partial(_new, "sklearn.ensemble.RandomForestRegressor", _FOREST),
             _FOREST_SPACE,
             partial(_new, "sklearn.ensemble.RandomForestClassifier", _FOREST),
             _FOREST_SPACE,
         ),
         _family(
-            kind.GRADIENT_BOOSTING,
+            "GRADIENT_BOOSTING",
             partial(_new, "sklearn.ensemble.GradientBoostingRegressor", _BOOSTING),
             _BOOSTING_SPACE,
             partial(_new, "sklearn.ensemble.GradientBoostingClassifier", _BOOSTING),
             _BOOSTING_SPACE,
         ),
         _family(
-            kind.SVR,
+            "SVR",
             _support_vectors,
             {"regressor__model__C": (0.1, 1.0)},
             _support_vector_classifier,
             {"model__estimator__C": (0.1, 1.0)},
         ),
         _family(
-            kind.HIST_GRADIENT_BOOSTING,
+            "HIST_GRADIENT_BOOSTING",
             partial(_new, "sklearn.ensemble.HistGradientBoostingRegressor", _BINNED),
             _BINNED_SPACE,
             partial(_new, "sklearn.ensemble.HistGradientBoostingClassifier", _BINNED),
             _BINNED_SPACE,
         ),
-        _family(kind.LOGISTIC, None, {}, _logistic, {"model__C": (0.001, 0.01, 0.1, 1.0, 10.0)}),
+        _family("LOGISTIC", None, {}, _logistic, {"model__C": (0.001, 0.01, 0.1, 1.0, 10.0)}),
     )
 
 
 def _family(
-    kind: ModelType, regressor: Maker | None, regressor_space: Space, classifier: Maker, classifier_space: Space
+    name: str, regressor: Maker | None, regressor_space: Space, classifier: Maker, classifier_space: Space
 ) -> Family:
     makers: dict[Task, Maker] = {"classification": classifier}
     if regressor is not None:
         makers = {"regression": regressor, **makers}
-    return Family(kind.name, tuple(makers), makers, {"regression": regressor_space, "classification": classifier_space})
+    return Family(name, tuple(makers), makers, {"regression": regressor_space, "classification": classifier_space})
 
 
 def _new(path: str, options: Mapping[str, Any], seed: int | None = None) -> Any:

@@ -1,0 +1,115 @@
+"""What is compared with what, and the bars that must hold: data only.
+
+A bar limits ours divided by theirs, measured in one run, or ours alone where nothing is named to compare with. A
+comparison without a limit is printed beside, so that nobody has to take the choice of bars on trust.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+Unit: TypeAlias = Literal["seconds", "bytes", "per second", "share"]
+
+GROUPS: Final = {
+    "small": ("small", "growth"),
+    "bulk": ("bulk",),
+    "big": ("big",),
+    "forest": ("forest",),
+    "cli": ("cli",),
+}
+SIDES: Final = {
+    "small": ("floor", "ours", "joblib", "bentoml", "mlflow"),
+    "growth": ("ours",),
+    "bulk": ("floor", "ours", "joblib", "bentoml", "mlflow"),
+    "big": ("floor", "ours", "joblib", "bentoml", "mlflow"),
+    "forest": ("floor", "ours", "joblib", "bentoml", "mlflow"),
+    "cli": ("floor", "ours", "bentoml", "mlflow"),
+}
+_PEERS: Final = ("joblib", "bentoml", "mlflow")
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One line of the table.
+
+    Attributes:
+        workload: A key of ``SIDES``.
+        ours: The measure of ours.
+        side: Who is compared with; empty for a bar on ours alone.
+        theirs: Their measure.
+        limit: What ours / theirs, or ours alone, must not exceed; None if nothing is promised.
+        at_least: The limit is a least, not a most.
+        unit: What is measured.
+    """
+
+    workload: str
+    ours: str
+    side: str = ""
+    theirs: str = ""
+    limit: float | None = None
+    at_least: bool = False
+    unit: Unit = "seconds"
+
+    def holds(self, value: float) -> bool:
+        """Return whether the ratio, or the value of ours alone, keeps the limit; True without one."""
+        if self.limit is None:
+            return True
+        return value >= self.limit if self.at_least else value <= self.limit
+
+
+def _beside(workload: str, ours: str, theirs: str = "", unit: Unit = "seconds", skip: str = "") -> tuple[Bar, ...]:
+    """Compare with the floor and every peer that does the same, except those that have a bar of their own."""
+    sides = [side for side in ("floor", *_PEERS) if side in SIDES[workload] and side not in skip.split()]
+    return tuple(Bar(workload, ours, side, theirs or ours, unit=unit) for side in sides)
+
+
+BARS: Final = (
+    Bar("small", "register", "floor", "register", 2.5),
+    Bar("small", "register", "bentoml", "register", 0.5),
+    Bar("small", "register", "mlflow", "register", 0.05),
+    Bar("small", "register", "mlflow", "register, bare"),
+    Bar("small", "register", "mlflow", "register, default"),
+    *_beside("small", "register", skip="floor bentoml mlflow"),
+    *_beside("small", "load"),
+    Bar("growth", "register, many", "ours", "register, few", 1.3),
+    Bar("bulk", "rate", limit=1_000, at_least=True, unit="per second"),
+    *_beside("bulk", "rate", unit="per second"),
+    Bar("big", "register", "floor", "write", 1.3),
+    *_beside("big", "register"),
+    Bar("big", "load", limit=0.015),
+    Bar("big", "load, other process", limit=0.015),
+    *_beside("big", "load"),
+    Bar("big", "load", "joblib", "load, mmap_mode"),
+    *_beside("big", "load first"),
+    Bar("big", "load verified", "floor", "hash, all cores", 1.2),
+    Bar("big", "load verified", "floor", "hash, one thread"),
+    Bar("big", "load and touch", "floor", "read", 1.0),
+    Bar("big", "load and touch", "floor", "read whole"),
+    *_beside("big", "load and touch"),
+    Bar("big", "peak", limit=64 * 2**20, unit="bytes"),
+    *_beside("big", "peak", unit="bytes"),
+    Bar("big", "share", limit=0.055, unit="share"),
+    *_beside("big", "share", unit="share"),
+    Bar("big", "second", "ours", "register", 0.3),
+    *_beside("big", "second"),
+    *_beside("big", "load second"),
+    Bar("forest", "load, none", "joblib", "load", 1 / 3),
+    *_beside("forest", "load, none", "load", skip="joblib"),
+    Bar("forest", "register, none", "joblib", "register", 1.0),
+    *_beside("forest", "register, none", "register", skip="joblib"),
+    Bar("forest", "load, auto", "joblib", "load", 1 / 1.8),
+    *_beside("forest", "load, auto", "load", skip="joblib floor"),
+    Bar("forest", "register, auto", "joblib", "register", 1.5),
+    *_beside("forest", "register, auto", "register", skip="joblib floor"),
+    Bar("forest", "bytes, auto", "joblib", "bytes", 0.4, unit="bytes"),
+    *_beside("forest", "bytes, auto", "bytes", unit="bytes", skip="joblib floor"),
+    Bar("forest", "share, none", limit=0.06, unit="share"),
+    Bar("forest", "share, auto", limit=0.06, unit="share"),
+    *_beside("forest", "share, auto", "share", unit="share", skip="floor"),
+    Bar("cli", "version", "floor", "version", 1.5),
+    *_beside("cli", "version", skip="floor"),
+    Bar("cli", "ls", limit=0.6),
+    Bar("cli", "ls, one version each", limit=0.6),
+    Bar("cli", "show", limit=0.6),
+)

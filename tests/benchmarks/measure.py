@@ -1,0 +1,98 @@
+"""How time, memory, bytes and processor time are measured."""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+T = TypeVar("T")
+
+PAGE: Final = 4096
+_STATUS: Final = Path("/proc/self/status")
+
+
+def timed(function: Callable[..., T], *arguments: Any) -> tuple[float, T]:
+    """Return the wall-clock seconds of one call and its result; garbage of earlier calls is collected before."""
+    gc.collect()
+    start = time.perf_counter()
+    result = function(*arguments)
+    return time.perf_counter() - start, result
+
+
+def settle() -> None:
+    """Wait until everything written so far is on disk, so that no call pays for the one before it."""
+    os.sync()
+
+
+def peak(function: Callable[..., T], *arguments: Any) -> tuple[float, float, T]:
+    """Return seconds, bytes by which resident memory rose at its highest, and the result of one call.
+
+    On Linux the kernel's high-water mark is reset before the call, so a peak from before does not hide this one.
+    Elsewhere it is the rise of ``ru_maxrss``: a lower bound. Mapped file pages count.
+    """
+    gc.collect()
+    before = _reset_high_water()
+    seconds, result = timed(function, *arguments)
+    return seconds, float(_high_water() - before), result
+
+
+def _reset_high_water() -> int:
+    if not _STATUS.exists():
+        return _high_water()
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    return _status("VmRSS")
+
+
+def _high_water() -> int:
+    if _STATUS.exists():
+        return _status("VmHWM")
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+def _status(field: str) -> int:
+    for line in _STATUS.read_text(encoding="ascii").splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    raise LookupError(f"{_STATUS} has no {field}")
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the sum of the sizes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def touch(arrays: Sequence[NDArray[np.float32]]) -> int:
+    """Return the sum of one byte of every page of the arrays: each page must be in memory for it."""
+    return sum(int(array.reshape(-1).view(np.uint8)[::PAGE].sum()) for array in arrays)
+
+
+def cpu_seconds(command: list[str], repeat: int = 1) -> float:
+    """Return the median processor seconds, user and system, of a command and the children it waited for.
+
+    Raises:
+        RuntimeError: The command failed.
+    """
+    return statistics.median(_cpu_seconds(command) for _ in range(repeat))
+
+
+def _cpu_seconds(command: list[str]) -> float:
+    silent = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0o600)]
+    child = os.posix_spawn(command[0], command, os.environ, file_actions=silent)
+    _, status, usage = os.wait4(child, 0)
+    if status:
+        raise RuntimeError(f"{' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}")
+    return usage.ru_utime + usage.ru_stime

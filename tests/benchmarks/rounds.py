@@ -1,0 +1,151 @@
+"""The work of one round, written once for every side that can save a model and load it again.
+
+A round returns what it measured by name: seconds unless the name says bytes, share, peak or rate. All sides use the
+same names for the same work, so that the table can put them side by side.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from tests.benchmarks.measure import folder_bytes, peak, settle, timed, touch
+from tests.benchmarks.workloads import big_model, forests, same, small_models
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from tests.benchmarks.workloads import Setting
+
+Measures: TypeAlias = dict[str, float]
+Round: TypeAlias = "Callable[[int], Measures]"
+
+
+class Store(Protocol):
+    """What is measured: somewhere a model is saved under a name and loaded from again."""
+
+    folder: Path
+
+    def save(self, model: Any, name: str) -> str:
+        """Save the model as the next version of the name, as durably as this side does; return a handle to it."""
+
+    def load(self, handle: str) -> Any:
+        """Return the model that was saved."""
+
+    def close(self) -> None:
+        """Release what is open and remove all files."""
+
+
+def small(store: Store, setting: Setting) -> Round:
+    """Register small models one by one, each under a fresh name; seconds are per model, merging and all included."""
+    _save_all(store, small_models(setting.calls, seed=0), "warm")
+
+    def measure(number: int) -> Measures:
+        models = list(small_models(setting.calls, seed=number + 1))
+        settle()
+        register, handles = timed(_save_all, store, models, f"small-{number}")
+        load, loaded = timed(_load_all, store, handles)
+        same(models[-1], loaded)
+        return {"register": register / len(models), "load": load / len(models)}
+
+    return measure
+
+
+def one_by_one(store: Store, count: int) -> Round:
+    """Register many small models where there is no transaction to put them in."""
+    _save_all(store, small_models(5, seed=0), "warm")
+
+    def measure(number: int) -> Measures:
+        models = list(small_models(count, seed=number + 1))
+        settle()
+        seconds, _ = timed(_save_all, store, models, f"bulk-{number}")
+        return {"rate": count / seconds}
+
+    return measure
+
+
+def _save_all(store: Store, models: Iterable[Any], name: str) -> list[str]:
+    return [store.save(model, f"{name}-{place}") for place, model in enumerate(models)]
+
+
+def _load_all(store: Store, handles: Sequence[str]) -> Any:
+    loaded = None
+    for handle in handles:
+        loaded = store.load(handle)
+    return loaded
+
+
+def versions(store: Store, first: Any, second: Any, suffix: str = "") -> tuple[Measures, str]:
+    """Register a model and then one that differs little, under one name of a fresh store, and load both.
+
+    Args:
+        store: Fresh; one small model is saved and loaded first, so that no import is measured.
+        first: The model.
+        second: The same with little changed.
+        suffix: Appended to the name of every measure.
+
+    Returns:
+        The handle of the first, and ``register``, ``load`` (the second time, files in the page cache), ``load
+        first`` (right after registering), ``second``, ``load second``; ``bytes`` stored by the first and ``share``
+        of that added by the second; ``peak``, by how many bytes resident memory rose while registering.
+    """
+    warm = next(small_models(1, seed=0))
+    store.load(store.save(warm, "warm"))
+    settle()
+    empty = folder_bytes(store.folder)
+    register, risen, handle = peak(store.save, first, "model")
+    stored = folder_bytes(store.folder) - empty
+    load_first, loaded = timed(store.load, handle)
+    same(first, loaded)
+    del loaded
+    load, loaded = timed(store.load, handle)
+    del loaded
+    settle()
+    again, other = timed(store.save, second, "model")
+    added = folder_bytes(store.folder) - empty - stored
+    load_second, loaded = timed(store.load, other)
+    same(second, loaded)
+    found = {"register": register, "load first": load_first, "load": load, "second": again, "load second": load_second}
+    found |= {"bytes": float(stored), "share": added / stored, "peak": risen}
+    return {f"{name}{suffix}": value for name, value in found.items()}, handle
+
+
+def big(make: Callable[[], Store], setting: Setting, extra: Callable[[Any, str], Measures] | None = None) -> Round:
+    """Register and load 1 GiB of arrays, each round in a fresh store.
+
+    Args:
+        make: Opens a fresh store.
+        setting: How large.
+        extra: Measures more in the store that holds both versions, given the handle of the first.
+    """
+    first = big_model(setting)
+    second = first.tuned()
+
+    def measure(number: int) -> Measures:
+        store = make()
+        try:
+            found, handle = versions(store, first, second)
+            found["load and touch"], _ = timed(_load_and_touch, store, handle)
+            return found | (extra(store, handle) if extra else {})
+        finally:
+            store.close()
+
+    return measure
+
+
+def _load_and_touch(store: Store, handle: str) -> int:
+    return touch(store.load(handle).coefs_)
+
+
+def forest(make: Callable[[], Store], setting: Setting, suffix: str = "") -> Round:
+    """Register and load a random forest, each round in a fresh store; the second version has a few trees more."""
+    first, second = forests(setting)
+
+    def measure(number: int) -> Measures:
+        store = make()
+        try:
+            return versions(store, first, second, suffix)[0]
+        finally:
+            store.close()
+
+    return measure

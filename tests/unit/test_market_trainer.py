@@ -1,0 +1,552 @@
+"""What the market trainer promises."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import pickle
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator, RegressorMixin, is_classifier, is_regressor
+from sklearn.dummy import DummyClassifier
+
+from friday_store.errors import ConflictError, InvalidValueError
+from friday_store.market import MarketDataModelTrainer, ModelType, PredictionTarget
+from friday_store.market.data import DataFacts
+from friday_store.market.demo_data import stocks
+from friday_store.default_plugins.estimators import builtin_trainers
+from friday_store.market.features import prepare_ohlcv, write_processed
+from friday_store.registry import ModelRegistry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from friday_store.hookspecs import Task
+    from friday_store.market.results import ResultRow, Results
+
+
+class Shelf:
+    """A registry of one process's memory, with the two methods that the trainer uses."""
+
+    def __init__(self) -> None:
+        self.transactions: list[list[dict[str, Any]]] = []
+        self.records: dict[str, dict[str, Any]] = {}
+
+    def register_models(self, versions: Iterable[dict[str, Any]]) -> list[str]:
+        """Keep the arguments of one transaction."""
+        self.transactions.append(list(versions))
+        ids = [f"{len(self.records) + place:064x}" for place in range(len(self.transactions[-1]))]
+        for model_id, version in zip(ids, self.transactions[-1], strict=True):
+            self.records[model_id] = {**version, "model_id": model_id, "model_version": "1.0.0"}
+        return ids
+
+    def get_model_metadata(self, model_id: str) -> dict[str, Any]:
+        """Return one record."""
+        return self.records[model_id]
+
+
+class Coin:
+    """A family as a plugin would bring it: one class, always."""
+
+    name = "COIN"
+    tasks: Sequence[Task] = ("classification",)
+
+    def estimator(self, task: Task, *, seed: int, params: Mapping[str, Any]) -> Any:
+        """Return a classifier of the most frequent class."""
+        return DummyClassifier(strategy="prior", random_state=seed, **params)
+
+    def search_space(self, task: Task) -> Mapping[str, Sequence[Any]]:
+        """Return two ways to guess."""
+        return {"strategy": ["prior", "uniform"]}
+
+
+class Broken(Coin):
+    """A family whose estimator cannot be made."""
+
+    name = "BROKEN"
+
+    def estimator(self, task: Task, *, seed: int, params: Mapping[str, Any]) -> Any:
+        """Fail as a plugin may."""
+        raise ZeroDivisionError("no luck")
+
+
+class Probe(RegressorMixin, BaseEstimator):  # type: ignore[misc, unused-ignore]
+    """A regressor that remembers the times of the rows it was given."""
+
+    calls: ClassVar[list[tuple[str, pd.Index[Any]]]] = []
+
+    def __init__(self, level: float = 0.0) -> None:
+        self.level = level
+
+    def fit(self, X: pd.DataFrame, y: Any) -> Probe:  # noqa: N803
+        """Remember the training rows."""
+        self.calls.append(("fit", X.index))
+        return self
+
+    def predict(self, X: pd.DataFrame) -> Any:  # noqa: N803
+        """Remember the test rows."""
+        self.calls.append(("predict", X.index))
+        return np.full(len(X), self.level)
+
+
+class Watched:
+    """A family of probes."""
+
+    name = "WATCHED"
+    tasks: Sequence[Task] = ("regression",)
+
+    def estimator(self, task: Task, *, seed: int, params: Mapping[str, Any]) -> Any:
+        """Return a probe."""
+        return Probe(**params)
+
+    def search_space(self, task: Task) -> Mapping[str, Sequence[Any]]:
+        """Return two levels."""
+        return {"level": [0.0, 1.0]}
+
+
+class Families:
+    """The families of plugins besides the built-in ones."""
+
+    def trainer(self, name: str) -> Any:
+        """Return a family by its name."""
+        return {family.name: family for family in (*builtin_trainers(), Coin(), Broken(), Watched())}[name]
+
+
+def bars(rows: int = 400, seed: int = 0, drift: float = 0.0) -> pd.DataFrame:
+    """Return raw bars of a random walk."""
+    draw = np.random.default_rng(seed)
+    close = 100 * np.exp(np.cumsum(draw.normal(drift, 0.01, rows)))
+    opened = close * np.exp(draw.normal(0, 0.003, rows))
+    high, low = np.maximum(opened, close) * 1.002, np.minimum(opened, close) * 0.998
+    volume = draw.integers(1_000, 2_000, rows).astype("float64")
+    index = pd.date_range("2020-01-01", periods=rows, name="date")
+    return pd.DataFrame({"open": opened, "high": high, "low": low, "close": close, "volume": volume}, index=index)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a directory of processed data with one symbol."""
+    write_processed(prepare_ohlcv(bars()), tmp_path / "data", "NSE_TCS", "1d")
+    return tmp_path / "data"
+
+
+def fitted(model_type: ModelType | str, target: PredictionTarget | str, **options: Any) -> tuple[Any, Any]:
+    """Return estimator and evaluation of one model of a random walk."""
+    trainer = MarketDataModelTrainer(use_model_registry=False)
+    x, y = trainer.prepare_features_and_target(prepare_ohlcv(bars()), target, options.pop("horizon", 1))
+    return trainer.train_model(x, y, model_type, **options)
+
+
+def statuses(results: Results) -> list[str]:
+    """Return each row's status."""
+    return [row.status for row in results]
+
+
+@pytest.mark.parametrize("model_type", list(ModelType))
+def test_defect_15_a_direction_gets_the_classifier_of_the_family(model_type: ModelType) -> None:
+    """Every family predicts a direction as classes with probabilities, and is scored as such."""
+    estimator, evaluation = fitted(model_type, PredictionTarget.PRICE_DIRECTION)
+    assert is_classifier(estimator)
+    assert {
+        "accuracy",
+        "balanced_accuracy",
+        "f1",
+        "log_loss",
+        "roc_auc",
+        "baseline_accuracy",
+        "base_rate",
+        "skill",
+    } == (set(evaluation.metrics))
+    assert all(math.isfinite(value) for value in evaluation.metrics.values())
+    assert evaluation.task == "classification"
+
+
+@pytest.mark.parametrize("model_type", [kind for kind in ModelType if kind is not ModelType.LOGISTIC])
+def test_other_targets_get_the_regressor(model_type: ModelType) -> None:
+    """Every family but LOGISTIC predicts a number; with labels of a hundredth it still tells rows apart."""
+    estimator, evaluation = fitted(model_type, "return")
+    assert is_regressor(estimator)
+    assert {"mse", "rmse", "mae", "r2", "baseline_rmse", "skill"} == set(evaluation.metrics)
+    x, _ = MarketDataModelTrainer(use_model_registry=False).prepare_features_and_target(prepare_ohlcv(bars()), "return")
+    assert np.ptp(estimator.predict(x)) > 1e-4
+
+
+def test_a_price_can_be_forecast_where_it_has_never_been() -> None:
+    """A forest forecasts the close from the close and a return, so it follows a trend out of its training range."""
+    trainer = MarketDataModelTrainer(use_model_registry=False)
+    x, y = trainer.prepare_features_and_target(prepare_ohlcv(bars(drift=0.01)), PredictionTarget.NEXT_CLOSE, 5)
+    estimator, evaluation = trainer.train_model(x, y, "random_forest")
+    assert x.columns[0] == "close"
+    assert "close" not in estimator.regressor_.feature_names_in_
+    assert estimator.predict(x.iloc[-20:]).min() > y.iloc[: evaluation.split["train_rows"]].max()
+    assert evaluation.metrics["skill"] > 0.2
+    with pytest.raises(InvalidValueError, match="close"):
+        estimator.predict(x.drop(columns="close"))
+
+
+def test_defect_17_prices_of_the_test_part_change_no_bit_of_the_model() -> None:
+    """A model of data whose test part is replaced is the same, byte for byte, for each target and horizon."""
+    trainer = MarketDataModelTrainer(use_model_registry=False)
+    data = prepare_ohlcv(bars())
+    for target in PredictionTarget:
+        for horizon in (1, 7):
+            x, y = trainer.prepare_features_and_target(data, target, horizon)
+            _, evaluation = trainer.train_model(x, y, "ridge")
+            changed = data.copy()
+            changed.loc[evaluation.split["test_first"] :, "close"] *= 3
+            models = [
+                pickle.dumps(
+                    trainer.train_model(*trainer.prepare_features_and_target(one, target, horizon), "ridge")[0]
+                )
+                for one in (data, changed)
+            ]
+            assert models[0] == models[1]
+            newest = pd.Timestamp(evaluation.split["train_last"]) + horizon * pd.Timedelta(days=1)
+            assert newest < pd.Timestamp(evaluation.split["test_first"])
+
+
+def test_folds_inside_an_estimator_get_the_gap_of_the_horizon() -> None:
+    """The calibration of an SVC is purged as the hold-out is."""
+    estimator, _ = fitted("svr", "price_direction", horizon=7)
+    assert estimator.get_params()["model__cv"].gap == 7
+
+
+def test_a_search_is_recorded_and_goes_forward_in_time() -> None:
+    """The record holds every candidate, the folds, their gap and the winner, which the estimator then has."""
+    estimator, evaluation = fitted("ridge", "return", horizon=3, tune_hyperparams=True)
+    search = evaluation.search
+    assert (search["folds"], search["gap"], search["scoring"], len(search["tried"])) == (
+        3,
+        3,
+        "neg_mean_squared_error",
+        4,
+    )
+    assert max(search["tried"], key=lambda one: one["mean"])["params"] == search["params"]
+    assert estimator.get_params()["model__alpha"] == search["params"]["model__alpha"]
+    assert fitted("linear", "return", tune_hyperparams=True)[1].search == {}
+    assert fitted("logistic", "price_direction", tune_hyperparams=True)[1].search["scoring"] == "neg_log_loss"
+
+
+@pytest.mark.parametrize("horizon", [1, 9])
+def test_a_search_never_sees_the_test_part_or_a_label_that_reaches_into_its_fold(horizon: int) -> None:
+    """Each fold is tested on rows later than every price in its training labels and earlier than the test part."""
+    trainer = MarketDataModelTrainer(use_model_registry=False, plugins=Families())
+    x, y = trainer.prepare_features_and_target(prepare_ohlcv(bars()), "return", horizon)
+    Probe.calls.clear()
+    _, evaluation = trainer.train_model(x, y, "watched", tune_hyperparams=True)
+    steps = [step for step, _ in Probe.calls]
+    assert steps == ["fit", "predict"] * 7
+    ahead = pd.Timedelta(days=horizon)
+    for (_, trained), (_, tested) in zip(Probe.calls[::2], Probe.calls[1::2], strict=True):
+        assert trained.max() + ahead < tested.min()
+    assert all(rows.max() < pd.Timestamp(evaluation.split["test_first"]) for _, rows in Probe.calls[:-1])
+    assert (0.0, y.index[-1]) == (evaluation.search["params"]["level"], Probe.calls[-1][1].max())
+
+
+def test_a_price_model_is_tuned_on_returns() -> None:
+    """The search does not see the level of the price."""
+    estimator, evaluation = fitted("ridge", "next_close", tune_hyperparams=True)
+    assert evaluation.search["score"] > -0.01
+    assert estimator.regressor.get_params()["model__alpha"] == evaluation.search["params"]["model__alpha"]
+
+
+def test_random_walks_are_not_predictable() -> None:
+    """Over 20 random walks the mean skill at the direction is within two standard errors of none."""
+    trainer = MarketDataModelTrainer(use_model_registry=False)
+    skills = []
+    for seed in range(20):
+        x, y = trainer.prepare_features_and_target(prepare_ohlcv(bars(600, seed)), "price_direction")
+        skills.append(trainer.train_model(x, y, ModelType.LOGISTIC)[1].metrics["skill"])
+    assert abs(np.mean(skills)) < 2 * np.std(skills, ddof=1) / math.sqrt(20)
+
+
+def test_labels_that_say_nothing_need_help() -> None:
+    """Bare arrays train when target and horizon are given, and are refused by name when not."""
+    trainer = MarketDataModelTrainer(use_model_registry=False)
+    draw = np.random.default_rng(1)
+    x, y = draw.normal(size=(300, 3)), draw.integers(0, 2, 300)
+    estimator, evaluation = trainer.train_model(x, y, "logistic", target="price_direction", horizon=2)
+    assert (evaluation.target, evaluation.horizon) == ("price_direction", 2)
+    assert estimator.predict_proba(pd.DataFrame(x, columns=estimator.feature_names_in_)).shape == (300, 2)
+    for said, problem in (
+        ({}, "what it is the label of"),
+        ({"target": "return"}, "horizon"),
+        ({"horizon": 1}, "target"),
+    ):
+        with pytest.raises(InvalidValueError, match=problem):
+            trainer.train_model(x, y, "logistic", **said)
+    with pytest.raises(InvalidValueError, match="299"):
+        trainer.train_model(x, y[1:], "logistic", target="return", horizon=1)
+    with pytest.raises(InvalidValueError, match="LOGISTIC does classification only"):
+        trainer.train_model(x, y, "logistic", target="return", horizon=1)
+    with pytest.raises(InvalidValueError, match="choose one of"):
+        trainer.train_model(x, y, "oracle", target="return", horizon=1)
+
+
+def test_columns_that_are_no_numbers_or_raw_prices_are_no_features() -> None:
+    """Text is left out, prices and volume are left out, and data without any feature are refused."""
+    trainer = MarketDataModelTrainer(use_model_registry=False)
+    data = bars(30).assign(vwap=1.0, ticker="X", up=True, rsi=0.5)
+    x, _ = trainer.prepare_features_and_target(data, "return")
+    assert list(x.columns) == ["up", "rsi"]
+    with pytest.raises(InvalidValueError, match="no feature"):
+        trainer.prepare_features_and_target(bars(30), "return")
+
+
+def test_defect_21_the_processed_file_of_the_package_is_taken(folder: Path) -> None:
+    """What write_processed writes, with its date column, loads and trains."""
+    trainer = MarketDataModelTrainer(folder, use_model_registry=False)
+    data = trainer.load_processed_data("NSE_TCS/NSE_TCS_1d_processed.csv")
+    x, y = trainer.prepare_features_and_target(data.reset_index(), PredictionTarget.RETURN)
+    assert len(x) == len(y) == len(data) - 1
+
+
+def test_a_symbol_is_trained_and_registered_in_one_transaction(folder: Path) -> None:
+    """Each combination is one row, and each version carries name, tags, facts, data, split, seed and parameters."""
+    shelf = Shelf()
+    seen: list[ResultRow] = []
+    trainer = MarketDataModelTrainer(folder, registry=shelf, progress=seen.append)
+    results = trainer.train_models_for_symbol(
+        "NSE_TCS", ["1d"], ["return", PredictionTarget.PRICE_DIRECTION], [1, 5], [ModelType.RIDGE, "LINEAR"]
+    )
+    assert statuses(results) == ["trained"] * 8
+    assert [row.metrics for row in results] == [row.metrics for row in seen]
+    assert results.to_frame()["model_name"].nunique() == 8
+    assert [len(versions) for versions in shelf.transactions] == [8]
+    record = shelf.get_model_metadata(results[3].model_id or "")
+    assert "NSE_TCS_1d_return_5_linear" == record["model_name"] == results[3].model_name
+    assert record["tags"] == ["NSE_TCS", "1d", "return", "horizon_5", "linear"]
+    market = record["metadata"]["market"]
+    assert tuple(market[name] for name in ("symbol", "timeframe", "target_type", "forecast_horizon", "model_type")) == (
+        "NSE_TCS",
+        "1d",
+        "return",
+        5,
+        "linear",
+    )
+    data = trainer.load_processed_data(folder / "NSE_TCS" / "NSE_TCS_1d_processed.csv")
+    assert DataFacts.of(data).as_record().items() <= record["training_data"].items()
+    assert record["training_data"]["files"] == ["NSE_TCS/NSE_TCS_1d_processed.csv"]
+    assert {"train_first", "train_last", "test_first", "test_last", "gap"} <= set(record["training_data"]["split"])
+    assert (record["training_data"]["seed"], record["evaluation"]["baseline"]) == (42, "zero return")
+    assert record["metrics"] == results[3].metrics
+    assert "model__fit_intercept" in record["hyperparameters"]
+    assert set(record["training_data"]["features"]) == set(record["feature_importance"])
+
+
+def test_defect_22_a_change_of_directory_changes_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relative paths mean what they meant when the trainer was made, and no record names an absolute one."""
+    monkeypatch.chdir(tmp_path)
+    shelf = Shelf()
+    trainer = MarketDataModelTrainer("data", evaluation_dir="reports", registry=shelf)
+    (tmp_path / "elsewhere").mkdir()
+    os.chdir(tmp_path / "elsewhere")
+    assert statuses(trainer.train_models_for_symbol("NSE_TCS", "1d", "return", 1, "ridge")) == ["trained"]
+    report = tmp_path / "reports" / "NSE_TCS_1d_return_1_ridge.json"
+    assert json.loads(report.read_text())["metrics"]["rmse"] > 0
+    record = {name: value for name, value in shelf.transactions[0][0].items() if name != "model"}
+    assert str(tmp_path) not in json.dumps(record) + report.read_text()
+
+
+def test_defect_23_every_combination_asked_for_is_a_row(folder: Path) -> None:
+    """A missing file, a file that cannot be read, too few rows, a wrong task and a plugin's failure are all told."""
+    (folder / "BAD_1d_x.csv").write_text("date,close\n2024-01-02,1\n2024-01-01,2\n")
+    write_processed(prepare_ohlcv(bars(248)), folder, "FEW", "1d")
+    shelf = Shelf()
+    trainer = MarketDataModelTrainer(folder, registry=shelf, plugins=Families())
+    results = trainer.train_models_for_all_symbols(
+        ["NSE_TCS", "BAD", "FEW", "NONE"],
+        timeframes=["1d", "1h"],
+        target_types=["return", "price_direction"],
+        forecast_horizons=[1],
+        model_types=["ridge", "coin", "broken"],
+    )
+    assert len(results) == 4 * 2 * 2 * 1 * 3
+    frame = results.to_frame().set_index(["symbol", "timeframe", "target_type", "model_type"])
+    reasons = frame["status"] + ": " + frame["reason"]
+    assert reasons["NSE_TCS", "1d", "price_direction", "coin"] == "trained: "
+    assert "skipped: no file NSE_TCS_1h_*" in reasons["NSE_TCS", "1h", "return", "ridge"]
+    assert "skipped: COIN does classification only" in reasons["NSE_TCS", "1d", "return", "coin"]
+    assert reasons["NSE_TCS", "1d", "price_direction", "broken"] == "failed: ZeroDivisionError: no luck"
+    assert "failed: InvalidValueError: " in reasons["BAD", "1d", "return", "ridge"]
+    assert "not sorted" in reasons["BAD", "1d", "return", "ridge"]
+    assert reasons["FEW", "1d", "return", "ridge"] == "skipped: 198 usable rows, fewer than the 200 needed"
+    assert "there is BAD, FEW, NSE_TCS" in reasons["NONE", "1d", "return", "ridge"]
+    assert 3 == len(results.with_status("trained")) == sum(map(len, shelf.transactions))
+    assert repr(results) == "<Results: 3 trained, 38 skipped, 7 failed>"
+
+
+def test_defect_24_minute_and_month_models_have_names_of_their_own(tmp_path: Path) -> None:
+    """Neither data, names nor reports of 1m and 1M meet, on a disk that ignores case too."""
+    for timeframe, seed in (("1m", 1), ("1M", 2)):
+        write_processed(prepare_ohlcv(bars(seed=seed)), tmp_path / "data", "X", timeframe)
+    shelf = Shelf()
+    trainer = MarketDataModelTrainer(tmp_path / "data", evaluation_dir=tmp_path / "reports", registry=shelf)
+    results = trainer.train_models_for_symbol("X", None, "return", 1, "ridge")
+    assert [row.model_name for row in results] == ["X_1m_return_1_ridge", "X_1M_return_1_ridge"]
+    digests = {record["training_data"]["digest"] for record in shelf.records.values()}
+    reports = {path.name.lower() for path in (tmp_path / "reports").iterdir()}
+    assert (len(digests), len(reports)) == (2, 2)
+
+
+def test_one_class_is_a_reason_to_skip(tmp_path: Path) -> None:
+    """A price that only rises has no direction to learn."""
+    rising = bars().assign(close=np.linspace(100, 200, 400))
+    write_processed(prepare_ohlcv(rising), tmp_path, "UP", "1d")
+    trainer = MarketDataModelTrainer(tmp_path, registry=Shelf())
+    (row,) = trainer.train_models_for_symbol("UP", "1d", "price_direction", 1, "logistic")
+    assert (row.status, "of class 1" in row.reason) == ("skipped", True)
+
+
+def test_a_feature_that_is_empty_is_named(folder: Path) -> None:
+    """The reason for too few rows says which column takes them away."""
+    data = prepare_ohlcv(bars()).assign(sentiment=np.nan)
+    write_processed(data, folder, "GAP", "1d")
+    trainer = MarketDataModelTrainer(folder, registry=Shelf())
+    (row,) = trainer.train_models_for_symbol("GAP", "1d", "return", 1, "ridge")
+    assert row.reason == "0 usable rows, fewer than the 200 needed; 'sentiment' has no value in 351 rows of the data"
+
+
+def test_a_refused_registration_fails_its_rows(folder: Path) -> None:
+    """What could be trained but not registered is failed, with the registry's words; nothing is raised away."""
+
+    class Refusing(Shelf):
+        def register_models(self, versions: Iterable[dict[str, Any]]) -> list[str]:
+            raise ConflictError("somebody else was first")
+
+    trainer = MarketDataModelTrainer(folder, registry=Refusing())
+    (row,) = trainer.train_models_for_symbol("NSE_TCS", "1d", "return", 1, "ridge")
+    assert (row.status, row.reason) == ("failed", "not registered: ConflictError: somebody else was first")
+    assert row.metrics["rmse"] > 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"timeframes": ["2d"]},
+        {"timeframes": "1D"},
+        {"target_types": ["price"]},
+        {"forecast_horizons": [0]},
+        {"model_types": ["oracle"]},
+    ],
+)
+def test_a_wrong_argument_is_refused_before_any_work(folder: Path, wrong: dict[str, Any]) -> None:
+    """A timeframe, target, horizon or family that does not exist is no row but an error."""
+    shelf = Shelf()
+    with pytest.raises(InvalidValueError):
+        MarketDataModelTrainer(folder, registry=shelf).train_models_for_symbol("NSE_TCS", **wrong)
+    assert shelf.transactions == []
+
+
+def test_equal_data_and_seed_give_equal_bytes_in_one_process_or_two(folder: Path) -> None:
+    """A model's pickle is the same on a second run and from a worker; another seed gives another."""
+    runs = []
+    for n_jobs, seed in ((None, 1), (2, 1), (None, 2)):
+        shelf = Shelf()
+        trainer = MarketDataModelTrainer(folder, registry=shelf, n_jobs=n_jobs, random_state=seed)
+        kinds = ["random_forest", "hist_gradient_boosting", "ridge", "svr"]
+        results = trainer.train_models_for_symbol("NSE_TCS", "1d", ["next_close", "price_direction"], 1, kinds)
+        assert statuses(results) == ["trained"] * 8
+        runs.append({record["model_name"]: pickle.dumps(record["model"]) for record in shelf.records.values()})
+    assert runs[0] == runs[1]
+    assert runs[0]["NSE_TCS_1d_next_close_1_random_forest"] != runs[2]["NSE_TCS_1d_next_close_1_random_forest"]
+
+
+def test_a_model_can_be_saved_on_its_own(folder: Path, tmp_path: Path) -> None:
+    """Into a registry it gives an id, without one a file; with neither it is refused."""
+    shelf = Shelf()
+    for place in ({"registry": shelf}, {"use_model_registry": False, "models_dir": tmp_path / "models"}):
+        trainer = MarketDataModelTrainer(folder, **place)
+        data = trainer.load_processed_data("NSE_TCS/NSE_TCS_1d_processed.csv")
+        x, y = trainer.prepare_features_and_target(data, "return", 2)
+        model, evaluation = trainer.train_model(x, y, "ridge")
+        saved = trainer.save_model(model, evaluation, symbol="NSE_TCS", timeframe="1d", model_type="ridge")
+    (record,) = shelf.records.values()
+    assert (record["model_name"], record["metadata"]["market"]["forecast_horizon"]) == ("NSE_TCS_1d_return_2_ridge", 2)
+    assert str(tmp_path / "models" / "NSE_TCS_1d_return_2_ridge.pkl") == saved
+    with open(saved, "rb") as stream:  # noqa: PTH123 - the path came back as text
+        np.testing.assert_array_equal(model.predict(x), pickle.load(stream).predict(x))
+    with pytest.raises(InvalidValueError, match="nowhere"):
+        MarketDataModelTrainer(folder, use_model_registry=False).save_model(
+            model, evaluation, symbol="X", timeframe="1d", model_type="ridge"
+        )
+
+
+def test_without_a_registry_or_folder_models_are_only_evaluated(folder: Path) -> None:
+    """The rows still have their metrics."""
+    trainer = MarketDataModelTrainer(folder, use_model_registry=False)
+    (row,) = trainer.train_all_models(target_types="volatility", forecast_horizons=5, model_types="lasso")
+    assert (row.status, row.model_name, row.model_id) == ("trained", None, None)
+    assert row.metrics["baseline_rmse"] > 0
+
+
+def test_models_go_to_a_real_registry_and_come_back(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was trained is one transaction with its facts, and predicts as before."""
+    monkeypatch.setenv("FRIDAY_STORE_HOME", str(tmp_path / "home"))
+    with ModelRegistry(tmp_path / "registry") as registry:
+        trainer = MarketDataModelTrainer(folder, registry=registry, plugins=Families())
+        asked: dict[str, Any] = {"forecast_horizons": 1, "model_types": ["ridge", "random_forest"]}
+        results = trainer.train_models_for_symbol("NSE_TCS", **asked)
+        assert statuses(results) == ["trained"] * 4
+        for row in results:
+            record = registry.get_model_metadata(row.model_id or "")
+            assert (row.model_name, row.model_version) == (record["model_name"], record["model_version"])
+            assert record["metadata"]["market"]["symbol"] == "NSE_TCS"
+            assert record["metrics"] == row.metrics
+            assert record["training_data"]["rows"] == 351
+        x, y = trainer.prepare_features_and_target(prepare_ohlcv(bars()), "next_close")
+        model, _ = trainer.train_model(x, y, "random_forest")
+        stored = registry.load_model("NSE_TCS_1d_next_close_1_random_forest")
+        np.testing.assert_array_equal(model.predict(x), stored.predict(x))
+
+
+def test_the_demonstration_tells_what_it_cannot_train(tmp_path: Path) -> None:
+    """AAPL trains without a promise of skill; FB has too few rows and says so."""
+    pytest.importorskip("bokeh_sampledata")
+    frames = stocks()
+    for symbol in ("AAPL", "FB"):
+        write_processed(prepare_ohlcv(frames[symbol]), tmp_path, symbol, "1d")
+    trainer = MarketDataModelTrainer(tmp_path, registry=Shelf())
+    apple, facebook = trainer.train_all_models(
+        target_types="price_direction", forecast_horizons=1, model_types="logistic"
+    )
+    assert (apple.status, facebook.status) == ("trained", "skipped")
+    assert facebook.reason.startswith("146 usable rows")
+    assert abs(apple.metrics["skill"]) < 0.15
+
+
+def test_an_empty_request_is_an_empty_answer(folder: Path) -> None:
+    """No horizons, no rows; the frame still has its columns."""
+    results = MarketDataModelTrainer(folder, registry=Shelf()).train_models_for_symbol("NSE_TCS", forecast_horizons=[])
+    assert (len(results), repr(results)) == (0, "<Results: none>")
+    assert {"symbol", "status", "reason"} <= set(results.to_frame().columns)
+
+
+def test_importing_the_package_does_not_import_scikit_learn() -> None:
+    """The two seconds are paid when the first estimator is made."""
+    code = "import sys, friday_store.market as m; m.MarketDataModelTrainer; sys.exit('sklearn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_built_in_families_are_those_of_the_enumeration() -> None:
+    """Each has its name, its tasks and a search space whose parameters exist."""
+    families = builtin_trainers()
+    assert [kind.name for kind in ModelType] == [family.name for family in families]
+    for family in families:
+        for task in family.tasks:
+            space = family.search_space(task)
+            estimator = family.estimator(task, seed=1, params={name: values[0] for name, values in space.items()})
+            assert set(space) <= set(estimator.get_params())
+    with pytest.raises(InvalidValueError, match="no parameter depth"):
+        families[0].estimator("regression", seed=1, params={"depth": 3})
