@@ -1,0 +1,212 @@
+"""``friday-store demo``: the main job on real prices, from raw bars to a model in production, and nothing made up.
+
+Daily bars of five stocks (public domain, offline) become files of features computed from the past only; a random
+forest and a ridge model are trained per symbol and target on two evenings, evaluated on days they have not seen
+beside a naive forecast, registered, and compared; the better one becomes ``production``, is loaded back, predicts,
+and everything is pushed to a second registry.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from friday_store.errors import InvalidValueError, RepositoryError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from friday_store.market.results import ResultRow
+    from friday_store.registry import ModelRegistry
+
+Say = Callable[[str], None]
+
+TARGETS: Final = ("price_direction", "volatility")
+MODELS: Final = ("random_forest", "ridge")
+HORIZON: Final = 1
+TIMEFRAME: Final = "1d"
+EARLIER: Final = 20
+_SCORES: Final = {
+    "price_direction": ("accuracy", "baseline_accuracy", True),
+    "volatility": ("rmse", "baseline_rmse", False),
+}
+
+
+def run(folder: str, *, fast: bool = False, symbols: Sequence[str] = (), say: Say = print) -> None:
+    """Run the demo and leave its registry in ``folder`` to be explored.
+
+    Args:
+        folder: A folder that does not exist yet or is empty.
+        fast: Only AAPL and FB, and only the direction.
+        symbols: Which symbols; all five when empty.
+        say: Takes each line of the report.
+
+    Raises:
+        PluginError: The package with the prices is not installed.
+        RepositoryError: The folder is in use.
+        InvalidValueError: There is no such symbol.
+    """
+    from friday_store.market.demo_data import stocks
+    from friday_store.registry import ModelRegistry
+
+    started = time.perf_counter()
+    place = Path(folder).absolute()
+    if place.exists() and any(place.iterdir()):
+        raise RepositoryError(f"{place} exists and is not empty", hint="friday-store demo ANOTHER_FOLDER")
+    bars = stocks()
+    chosen = list(symbols) or (["AAPL", "FB"] if fast else sorted(bars))
+    if unknown := [symbol for symbol in chosen if symbol not in bars]:
+        raise InvalidValueError(f"there is no symbol {unknown[0]!r}; there are {', '.join(sorted(bars))}")
+    targets = TARGETS[:1] if fast else TARGETS
+    with ModelRegistry(place / ".friday") as registry:
+        _title(say, "1. Prices to features")
+        _prepare(place, {symbol: bars[symbol] for symbol in chosen}, say)
+        _title(say, "2. Train on two evenings, and register")
+        rows = _train(registry, place, bars, chosen, targets, say)
+        _title(say, "3. Is it any good?")
+        _judge(rows, say)
+        _title(say, "4. The better one goes into production, and is loaded back")
+        _produce(registry, rows, place, say)
+        _title(say, "5. History, storage, and a second registry")
+        _look_back(registry, rows, say)
+        _push(registry, place, say)
+    say("")
+    say(f"Done in {time.perf_counter() - started:.0f} s. The registry is yours to explore:")
+    model = next(row.model_name for row in rows if row.model_name)
+    for line in (
+        f"cd {folder}",
+        "friday-store ls",
+        f"friday-store show {model}@production",
+        f"friday-store log {model}",
+        "friday-store log --all",
+        "friday-store push backup --dry-run",
+        "friday-store fsck",
+    ):
+        say(f"  {line}")
+
+
+def _title(say: Say, text: str) -> None:
+    say("")
+    say(text)
+
+
+def _prepare(place: Path, bars: dict[str, pd.DataFrame], say: Say) -> None:
+    from friday_store.market.features import NOT_FEATURES, prepare_ohlcv, write_processed
+
+    for symbol, raw in bars.items():
+        features = prepare_ohlcv(raw)
+        path = write_processed(features, place / "data" / "processed", symbol, TIMEFRAME)
+        first, last = (f"{day:%Y-%m-%d}" for day in (features.index[0], features.index[-1]))
+        width = sum(column not in NOT_FEATURES for column in features.columns)
+        say(f"  {symbol:<5} {len(features):>5} days  {first} to {last}  {width} features  {path.relative_to(place)}")
+    say("  Prices are adjusted for splits and dividends; every feature uses that day and the days before it.")
+
+
+def _train(
+    registry: ModelRegistry,
+    place: Path,
+    bars: dict[str, pd.DataFrame],
+    symbols: Sequence[str],
+    targets: Sequence[str],
+    say: Say,
+) -> list[ResultRow]:
+    """Train twice: on the data of some weeks ago, and on all of it; the second version has the first as parent."""
+    from friday_store.market import MarketDataModelTrainer
+    from friday_store.market.features import prepare_ohlcv, write_processed
+
+    rows: list[ResultRow] = []
+    for evening, folder in ((f"{EARLIER} days ago", "data/earlier"), ("tonight", "data/processed")):
+        if folder == "data/earlier":
+            for symbol in symbols:
+                write_processed(prepare_ohlcv(bars[symbol].iloc[:-EARLIER]), place / folder, symbol, TIMEFRAME)
+        say(f"  {evening}:")
+        trainer = MarketDataModelTrainer(place / folder, registry=registry, progress=lambda row: say(_line(row)))
+        rows = list(trainer.train_models_for_all_symbols(
+            symbols, timeframes=[TIMEFRAME], target_types=targets, forecast_horizons=[HORIZON], model_types=MODELS
+        ))  # fmt: skip
+    return rows
+
+
+def _line(row: ResultRow) -> str:
+    start = f"    {row.symbol:<5} {row.target_type:<16} {row.model_type:<14} {row.status:<8}"
+    if row.status != "trained":
+        return f"{start} {row.reason}"
+    name, naive, _ = _SCORES[row.target_type]
+    return f"{start} {row.seconds:5.1f} s   {name} {row.metrics[name]:.4f}   naive {row.metrics[naive]:.4f}"
+
+
+def _judge(rows: Sequence[ResultRow], say: Say) -> None:
+    for target in dict.fromkeys(row.target_type for row in rows):
+        skills = [row.metrics["skill"] for row in rows if row.target_type == target and row.status == "trained"]
+        known = [skill for skill in skills if not math.isnan(skill)]
+        if known:
+            mean = sum(known) / len(known)
+            say(
+                f"  {target:<16} skill over the naive forecast: mean {mean:+.3f}, from {min(known):+.3f} to {max(known):+.3f}"
+            )
+    say("  Skill is the share of the naive forecast's error that a model takes away: 0 is no better, 1 is perfect.")
+    say("  The direction of the next day is close to a coin toss, and these models do not change that: do not trade")
+    say("  on it. How much prices move is easier, because calm and wild days come in runs.")
+
+
+def _produce(registry: ModelRegistry, rows: Sequence[ResultRow], place: Path, say: Say) -> None:
+    from friday_store.loader import ModelLoader
+
+    loader = ModelLoader(registry)
+    trained = [row for row in rows if row.status == "trained"]
+    for symbol, target in dict.fromkeys((row.symbol, row.target_type) for row in trained):
+        score, _, higher = _SCORES[target]
+        rivals = [row for row in trained if (row.symbol, row.target_type) == (symbol, target)]
+        best = max(rivals, key=lambda row: row.metrics[score] * (1 if higher else -1))
+        registry.promote(str(best.model_id))
+        began = time.perf_counter()
+        model = loader.load_model_for_prediction(symbol, TIMEFRAME, target, HORIZON)
+        took = (time.perf_counter() - began) * 1000
+        record = registry.record_of(model)
+        day, answer = _predicted(model, target, place, symbol)
+        name = f"{record['model_name']}:{record['model_version']}"
+        say(f"  {name:<47} loaded in {took:3.0f} ms   after {day}: {answer}")
+
+
+def _predicted(model: Any, target: str, place: Path, symbol: str) -> tuple[str, str]:
+    """Return the last day of the data and what the model says of the next."""
+    from friday_store.market.data import load
+    from friday_store.market.features import NOT_FEATURES
+
+    data = load([place / "data" / "processed" / symbol / f"{symbol}_{TIMEFRAME}_processed.csv"])
+    last = data.drop(columns=[column for column in NOT_FEATURES if column in data.columns]).iloc[[-1]]
+    day = f"{data.index[-1]:%Y-%m-%d}"
+    if target == "price_direction":
+        return day, f"a rise with probability {model.predict_proba(last)[0, 1]:.2f}"
+    return day, f"a move of about {100 * float(model.predict(last)[0]):.2f} %"
+
+
+def _look_back(registry: ModelRegistry, rows: Sequence[ResultRow], say: Say) -> None:
+    row = next(row for row in rows if row.model_name)
+    say(f"  {row.model_name}:")
+    for record in registry.get_model_versions(str(row.model_name)):
+        labels = "".join(f" @{alias}" for alias in record["aliases"])
+        parents = ", ".join(parent[:12] for parent in record["parents"]) or "none"
+        rows_used = record["training_data"].get("rows", "?")
+        say(f"    {record['model_version']}  {record['model_id'][:12]}  parent {parents}  {rows_used} rows{labels}")
+    records = registry.list_models()
+    plain = sum(record["size_bytes"] for record in records)
+    stored = sum(registry.repository.objects.live.values())
+    say(
+        f"  {len(records)} versions: {_mib(plain)} as plain pickles, {_mib(stored)} stored ({1 - stored / plain:.0%} saved)"
+    )
+
+
+def _push(registry: ModelRegistry, place: Path, say: Say) -> None:
+    registry.add_remote("backup", str(place / "backup"))
+    report = registry.push("backup")
+    say(f"  pushed to {place.name}/backup: {len(report.moved)} refs, {report.objects} objects, {_mib(report.size)}")
+    again = registry.push("backup")
+    say(f"  pushed again: {again.objects} objects, nothing to send")
+
+
+def _mib(size: int) -> str:
+    return f"{size / (1 << 20):.1f} MiB"

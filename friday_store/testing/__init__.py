@@ -1,0 +1,34 @@
+"""The kit for authors of plugins and stores: subclass, set one or two fixtures, and get the whole suite.
+
+::
+
+    from friday_store.testing import SerializerTests
+
+    class TestMine(SerializerTests):
+        serializer = Mine()
+
+        @pytest.fixture
+        def model(self):
+            return ...
+
+It needs pytest and Hypothesis, which the extra ``test`` brings; nothing in friday-store imports it. For readable
+failures put ``pytest.register_assert_rewrite("friday_store.testing")`` at the top of ``conftest.py``.
+"""
+
+from __future__ import annotations
+
+from friday_store.testing.faults import Fault, FaultyStorage
+from friday_store.testing.serializers import SerializerTests, parts_of
+from friday_store.testing.storages import StorageTests
+from friday_store.testing.strategies import model_names, plain_values, versions
+
+__all__ = [
+    "Fault",
+    "FaultyStorage",
+    "SerializerTests",
+    "StorageTests",
+    "model_names",
+    "parts_of",
+    "plain_values",
+    "versions",
+]

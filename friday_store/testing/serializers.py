@@ -1,0 +1,217 @@
+"""What every model format promises, as tests."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+from collections.abc import Iterable, Mapping
+from types import SimpleNamespace
+from typing import Any, ClassVar, NoReturn
+
+import pytest
+
+from friday_store import default_plugins, serializer
+from friday_store.errors import SerializationError
+from friday_store.hookspecs import Part, Serializer, hookimpl
+from friday_store.plugins import Plugins
+
+_STRANGERS = (None, 0, "text", b"bytes", [], {}, object(), object, print, ValueError("x"))
+
+
+def parts_of(dumped: Iterable[Part], *, writable: bool = True) -> dict[str, memoryview]:
+    """Return parts as a load gets them: verified copies by name, writable unless told otherwise."""
+    kind = bytearray if writable else bytes
+    return {part.name: memoryview(kind(memoryview(part.data).cast("B"))) for part in dumped}
+
+
+class SerializerTests:
+    """Subclass it, set ``serializer``, and give the fixture ``model``.
+
+    Attributes:
+        serializer: The format under test.
+        shows_truncation: Whether parts that were cut short cannot be taken for whole ones. False for a format
+            that keeps bytes as they are; what is cut short may then load as something else, and nothing worse.
+        has_file: Whether the format has a native single file.
+    """
+
+    serializer: Serializer
+    shows_truncation: ClassVar[bool] = True
+    has_file: ClassVar[bool] = True
+
+    @pytest.fixture
+    def model(self) -> Any:
+        """Return a model that the format can write."""
+        raise NotImplementedError("give a fixture called 'model'")
+
+    def predict(self, model: Any) -> Any:
+        """Return what two equal models have in common: predictions, for most. By default the model itself."""
+        return model
+
+    def unwritable(self) -> Any:
+        """Return something that the format cannot write; None if there is no such thing."""
+        return threading.Lock()
+
+    @pytest.fixture
+    def plugins(self) -> Plugins:
+        """Return the built-in formats and this one."""
+        name = self.serializer.name
+        if name in {built_in.name for built_in in default_plugins.register_serializers()}:
+            return Plugins(())
+        plugin = SimpleNamespace(register_serializers=hookimpl(lambda: [self.serializer]))
+        return Plugins((), extra={name: plugin})
+
+    def load(self, plugins: Plugins, parts: Mapping[str, memoryview]) -> Any:
+        """Load as the registry does: magic bytes first, and one kind of error."""
+        return serializer.load(plugins, self.serializer.name, self.serializer.format, parts)
+
+    def test_describes_itself(self) -> None:
+        """A format has a lower-case name, a version from 1, and one of three safety classes."""
+        assert isinstance(self.serializer, Serializer)
+        assert re.fullmatch(r"[a-z0-9][a-z0-9_-]*", self.serializer.name)
+        assert self.serializer.format >= 1
+        assert self.serializer.safety in ("data", "typed", "code")
+        assert isinstance(self.serializer.deterministic, bool)
+        assert re.fullmatch(r"(\.[a-z0-9]+)?", self.serializer.suffix)
+
+    def test_is_found_by_its_name(self, plugins: Plugins) -> None:
+        """The format is the one that its recorded name leads to."""
+        assert self.serializer is plugins.serializer(self.serializer.name)
+
+    @pytest.mark.parametrize("stranger", _STRANGERS, ids=repr)
+    def test_accepts_answers_for_any_object(self, stranger: object) -> None:
+        """``accepts`` says yes or no to anything, and never raises."""
+        assert isinstance(self.serializer.accepts(stranger), bool)
+
+    def test_parts_are_named_and_contiguous(self, model: Any) -> None:
+        """Part names are unique printable ASCII that no path can escape by, and the data is one run of bytes."""
+        parts = list(self.serializer.dump(model))
+        names = [part.name for part in parts]
+        assert len(names) == len(set(names))
+        for part in parts:
+            assert re.fullmatch(r"[!-.0-~][!-~]*", part.name)
+            assert ".." not in part.name
+            assert memoryview(part.data).contiguous
+
+    @pytest.mark.parametrize("writable", [True, False])
+    def test_round_trip(self, model: Any, plugins: Plugins, writable: bool) -> None:  # noqa: FBT001 - a parameter
+        """What was dumped loads as a model that predicts the same, from writable and from read-only buffers."""
+        parts = parts_of(self.serializer.dump(model), writable=writable)
+        assert_alike(self.predict(model), self.predict(self.load(plugins, parts)))
+
+    def test_loading_leaves_the_parts_alone(self, model: Any, plugins: Plugins) -> None:
+        """Checking, loading and exporting read the parts and change nothing in them."""
+        parts = parts_of(self.serializer.dump(model))
+        before = {name: bytes(data) for name, data in parts.items()}
+        self.load(plugins, parts)
+        if self.has_file:
+            b"".join(self.serializer.to_file(parts))
+        assert before == {name: bytes(data) for name, data in parts.items()}
+
+    def test_file_round_trip(self, model: Any, plugins: Plugins) -> None:
+        """The native file gives parts that load as a model that predicts the same."""
+        if self.has_file:
+            file = b"".join(self.serializer.to_file(parts_of(self.serializer.dump(model))))
+            parts = parts_of(self.serializer.from_file(memoryview(file)))
+            assert_alike(self.predict(model), self.predict(self.load(plugins, parts)))
+
+    def test_deterministic_if_it_says_so(self, model: Any) -> None:
+        """A format that calls itself deterministic writes one model twice as the same parts."""
+        if self.serializer.deterministic:
+            first, second = parts_of(self.serializer.dump(model)), parts_of(self.serializer.dump(model))
+            assert list(first) == list(second)
+            assert first == second
+
+    @pytest.mark.parametrize("other", default_plugins.register_serializers(), ids=lambda other: other.name)
+    def test_refuses_the_parts_of_other_formats(self, other: Serializer) -> None:
+        """Parts of another built-in format are refused before anything interprets them."""
+        if other.name != self.serializer.name:
+            parts = parts_of(other.dump(_SAMPLES[other.name]()))
+            with pytest.raises(SerializationError):
+                self.serializer.check(parts)
+
+    def test_refuses_no_parts(self) -> None:
+        """Nothing at all is not a model."""
+        with pytest.raises(SerializationError):
+            self.serializer.check({})
+
+    def test_refuses_a_newer_format(self, model: Any) -> None:
+        """Parts of a newer layout are refused, and not read as if they were old."""
+        parts = parts_of(self.serializer.dump(model))
+        with pytest.raises(SerializationError):
+            self.serializer.load(parts, self.serializer.format + 1)
+
+    @pytest.mark.parametrize("kept", [0.0, 0.5, 1.0])
+    def test_truncated_parts(self, model: Any, plugins: Plugins, kept: float) -> None:
+        """A part that was cut short is refused with one kind of error, whichever part it is."""
+        parts = parts_of(self.serializer.dump(model))
+        for name, data in parts.items():
+            short = min(int(len(data) * kept), len(data) - 1)
+            if short >= 0:
+                self._refused(plugins, parts | {name: memoryview(bytearray(data[:short]))})
+
+    def test_missing_parts(self, model: Any, plugins: Plugins) -> None:
+        """A model with a part missing is refused, whichever part it is."""
+        parts = parts_of(self.serializer.dump(model))
+        for missing in parts:
+            with pytest.raises(SerializationError):
+                self.load(plugins, {name: data for name, data in parts.items() if name != missing})
+
+    def test_says_what_it_cannot_write(self) -> None:
+        """What cannot be written is refused with a :class:`SerializationError`, before anything is stored."""
+        thing = self.unwritable()
+        if thing is not None:
+            with pytest.raises(SerializationError):
+                list(self.serializer.dump(thing))
+
+    def test_uses_no_network(self, model: Any, plugins: Plugins, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Writing and reading a model opens no connection."""
+
+        def refuse(*_: object) -> NoReturn:
+            raise AssertionError("a format opened a connection")
+
+        monkeypatch.setattr(socket.socket, "connect", refuse)
+        monkeypatch.setattr(socket, "getaddrinfo", refuse)
+        self.load(plugins, parts_of(self.serializer.dump(model)))
+
+    def _refused(self, plugins: Plugins, parts: Mapping[str, memoryview]) -> None:
+        try:
+            self.load(plugins, parts)
+        except SerializationError:
+            return
+        assert not self.shows_truncation, "a part that was cut short was loaded as if it were whole"
+
+
+def assert_alike(expected: Any, actual: Any) -> None:
+    """Fail unless two models or predictions are equal: arrays by their bits, other objects by their attributes."""
+    assert type(expected) is type(actual)
+    if hasattr(expected, "tobytes") and hasattr(expected, "dtype"):
+        assert (expected.dtype, expected.shape) == (actual.dtype, actual.shape)
+        assert expected.tobytes() == actual.tobytes()
+    elif isinstance(expected, dict):
+        assert list(expected) == list(actual)
+        for key, value in expected.items():
+            assert_alike(value, actual[key])
+    elif isinstance(expected, list | tuple):
+        assert len(expected) == len(actual)
+        for one, other in zip(expected, actual, strict=True):
+            assert_alike(one, other)
+    elif type(expected).__eq__ is object.__eq__ and hasattr(expected, "__dict__"):
+        assert_alike(vars(expected), vars(actual))
+    else:
+        assert expected == actual or (expected != expected and actual != actual)  # noqa: PLR0124 - NaN equals nothing
+
+
+def _array() -> Any:
+    import numpy as np
+
+    return np.arange(4.0)
+
+
+_SAMPLES = {
+    "file": lambda: b"\x80\x05any bytes.",
+    "joblib": lambda: {"a": 1},
+    "json": lambda: {"a": 1},
+    "numpy": _array,
+    "pickle5": lambda: {"a": 1},
+}

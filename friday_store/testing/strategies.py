@@ -1,0 +1,68 @@
+"""Hypothesis strategies: values that can be stored, and names and versions that can be given."""
+
+from __future__ import annotations
+
+import string
+import unicodedata
+from typing import Any, Final
+
+from hypothesis import strategies as st
+
+from friday_store import refs
+from friday_store.errors import InvalidNameError
+
+_WORDS: Final = string.ascii_letters + string.digits + "_"
+_ODD: Final = "-.+=@^!$&'(),;#%éß漢Ωж"
+_IDENTIFIER: Final = st.one_of(
+    st.integers(0, 10**6).map(str),
+    st.text(string.ascii_letters + "-", min_size=1, max_size=4),
+    st.text(string.ascii_letters + string.digits + "-", min_size=1, max_size=4).filter(lambda text: not text.isdigit()),
+)
+_NUMBER: Final = st.one_of(st.integers(0, 3), st.integers(0, 10**15 - 1))
+
+
+def plain_values(*, nan: bool = False, leaves: int = 12) -> st.SearchStrategy[Any]:
+    """Return a strategy for plain values: what metadata is once it is normalised.
+
+    Args:
+        nan: Whether a float may be NaN, which equals nothing.
+        leaves: About how many scalars a value holds at most.
+    """
+    scalars = st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(1 << 63), (1 << 64) - 1),
+        st.floats(allow_nan=nan),
+        st.text(max_size=12),
+        st.binary(max_size=12),
+    )
+    return st.recursive(
+        scalars,
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+        max_leaves=leaves,
+    )
+
+
+def model_names() -> st.SearchStrategy[str]:
+    """Return a strategy for names that a model can have; most can be tags and aliases too."""
+    part = st.text(_WORDS, min_size=1, max_size=6) | st.text(_WORDS + _ODD, min_size=1, max_size=8)
+    return st.lists(part, min_size=1, max_size=3).map("/".join).filter(_is_name)
+
+
+def versions() -> st.SearchStrategy[str]:
+    """Return a strategy for semantic versions: releases, pre-releases and builds."""
+    core = st.tuples(_NUMBER, _NUMBER, _NUMBER).map(lambda numbers: ".".join(map(str, numbers)))
+    tail = st.lists(_IDENTIFIER, min_size=1, max_size=3).map(".".join)
+    return st.builds(
+        lambda core, pre, build: core + pre + build,
+        core,
+        st.just("") | tail.map("-{}".format),
+        st.just("") | tail.map("+{}".format),
+    )
+
+
+def _is_name(text: str) -> bool:
+    try:
+        return refs.check_name(text, "tag") == unicodedata.normalize("NFC", text)
+    except InvalidNameError:
+        return False
