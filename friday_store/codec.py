@@ -14,7 +14,7 @@ import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
@@ -29,6 +29,7 @@ from friday_store.errors import IntegrityError, InvalidValueError
 CAP: Final = 64 << 20
 _DEPTH: Final = 64
 _ITEMS: Final = 100_000
+_AS_INTEGER: Final = 2
 _INTEGERS: Final = range(-(1 << 63), 1 << 64)
 
 Value = None | bool | int | float | str | bytes | list["Value"] | dict[str, "Value"]
@@ -43,6 +44,8 @@ def encode(value: Mapping[str, Any]) -> bytes:
 
 def _sorted(value: Any) -> Any:
     if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise TypeError("a key is not text")
         return {key: _sorted(value[key]) for key in sorted(value)}
     if isinstance(value, list | tuple):
         return [_sorted(item) if isinstance(item, dict | list | tuple) else item for item in value]
@@ -65,7 +68,7 @@ def decode(data: bytes | memoryview, kind: str, *, cap: int = CAP) -> dict[str, 
     limit = len(data)
     try:
         value = msgpack.unpackb(
-            data, raw=False, strict_map_key=True, max_map_len=limit, max_array_len=limit, use_list=True
+            data, raw=False, strict_map_key=True, max_map_len=limit, max_array_len=limit, timestamp=_AS_INTEGER
         )
         canonical = isinstance(value, dict) and encode(value) == bytes(data)
     except (ValueError, TypeError, RecursionError, OverflowError, msgpack.UnpackException) as error:
@@ -112,16 +115,23 @@ def _normalise(value: Any, path: str, depth: int) -> Value:  # noqa: PLR0911 - o
     if isinstance(value, bool | int | float | str | bytes):
         return _checked(_builtin(value), path)
     if isinstance(value, Mapping):
-        return {_key(key, path): _normalise(item, f"{path}[{key!r}]", depth - 1) for key, item in value.items()}
+        return _mapping(value, path, depth)
     if isinstance(value, dt.date | dt.time | dt.timedelta | PurePath | Decimal | Fraction | UUID | type):
         return _checked(_scalar(value), path)
     if is_dataclass(value):
-        return _normalise(asdict(value), path, depth - 1)  # type: ignore[arg-type]
+        return _mapping({field.name: getattr(value, field.name) for field in fields(value)}, path, depth)
     if isinstance(value, AbstractSet):
         return [_normalise(item, f"{path}{{}}", depth - 1) for item in sorted(value, key=repr)]
     if isinstance(value, Sequence):
         return [_normalise(item, f"{path}[{place}]", depth - 1) for place, item in enumerate(value)]
     return _foreign(value, path, depth)
+
+
+def _mapping(value: Mapping[Any, Any], path: str, depth: int) -> Value:
+    plain = {_key(key, path): _normalise(item, f"{path}[{key!r}]", depth - 1) for key, item in value.items()}
+    if len(plain) != len(value):
+        raise InvalidValueError(f"{path}: two keys are the same text", path=path)
+    return plain
 
 
 def _builtin(value: Any) -> Value:
@@ -136,28 +146,33 @@ def _builtin(value: Any) -> Value:
 
 def _scalar(value: Any) -> Value:
     if isinstance(value, dt.datetime | dt.date | dt.time):
-        return value.isoformat()
+        return None if type(value).__name__ == "NaTType" else value.isoformat()
     if isinstance(value, dt.timedelta):
         return value.total_seconds()
     if isinstance(value, PurePath):
         return value.as_posix()
     if isinstance(value, Decimal):
-        exact = value.is_finite() and Decimal(repr(float(value))) == value
-        return float(value) if exact or not value.is_finite() else str(value)
+        return _decimal(value)
     if isinstance(value, type):
         return f"{value.__module__}.{value.__qualname__}"
     return str(value)
 
 
+def _decimal(value: Decimal) -> float | str:
+    if value.is_nan():
+        return math.nan
+    return float(value) if value.is_infinite() or Decimal(repr(float(value))) == value else str(value)
+
+
 def _foreign(value: Any, path: str, depth: int) -> Value:
     """Numpy and pandas values, by what they can do, so that neither is imported."""
-    if type(value).__name__ in ("NAType", "NaTType"):
+    if type(value).__name__ == "NAType":
         return None
     shape = getattr(value, "shape", None)
     if shape == () and hasattr(value, "item"):
         item = value.item()
         if type(value).__name__ == "datetime64":
-            return str(value)
+            return None if item is None else str(value)
         if type(item) is not type(value):
             return _normalise(item, path, depth - 1)
     if shape and hasattr(value, "tolist") and hasattr(value, "dtype"):

@@ -111,6 +111,21 @@ class _Check:
                     yield from self._pack(self._directories[name])
             except FridayStoreError as error:
                 yield Problem("pack", f"{FOLDER}/{name}.pack", str(error))
+        if not self._quick:
+            yield from self._retired()
+
+    def _retired(self) -> Iterator[Problem]:
+        """Check the packs that no entry names any more, or ever did: until they are collected they are stored."""
+        store = ObjectStore(self._storage)
+        found = {entry.name.removesuffix(".pack"): entry for entry in self._storage.list(FOLDER) if not entry.folder}
+        store.use({name: entry.size for name, entry in found.items() if name not in self._state.packs})
+        for name in store.live:
+            try:
+                yield from self._pack(store.directory(name))
+            except FridayStoreError as error:
+                path = f"{FOLDER}/{found[name].name}"
+                if self._storage.stat(path) is not None:
+                    yield Problem("pack", path, f"not in use, and damaged: {error}")
 
     def _pack(self, directory: Directory) -> Iterator[Problem]:
         """Read every byte of a pack once, in order."""

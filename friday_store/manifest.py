@@ -20,16 +20,21 @@ A version's digest (``model_id``) is that of its envelope. ``facts`` holds the u
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Self, TypeVar
 
 from friday_store import codec, digest, refs
-from friday_store.errors import FridayStoreError, IntegrityError
+from friday_store.errors import IntegrityError, InvalidNameError, InvalidValueError
 
 ARTIFACT_CAP: Final = 256 << 20
 MANIFEST_CAP: Final = 64 << 20
 NOTE_CAP: Final = 16 << 20
+
+_SIZES: Final = range(1 << 63)
+_STEPS: Final = range(-(1 << 63), 1 << 63)
+_TIMES: Final = range(-62_135_596_800 * 10**6, 253_402_300_800 * 10**6)
 
 _T = TypeVar("_T")
 
@@ -145,6 +150,19 @@ class Manifest:
 
     KIND: ClassVar[str] = "envelope"
 
+    def __post_init__(self) -> None:
+        """Refuse what no index could hold.
+
+        Raises:
+            InvalidNameError: The name or version cannot be.
+            InvalidValueError: The size, the time or a metric cannot be.
+        """
+        refs.check_name(self.name, "model name")
+        refs.check_version(self.version)
+        _require(self.size in _SIZES, "size", "a number of bytes")
+        _require(self.time in _TIMES, "time", "microseconds since 1970")
+        _require(_are_numbers(self.facts.get("metrics", {})), "metrics", "numbers by name")
+
     def payload(self) -> bytes:
         """Return the canonical bytes that signatures sign."""
         return codec.encode(
@@ -171,33 +189,24 @@ class Manifest:
         around = _opened(data, "envelope", MANIFEST_CAP)
         payload, signatures = _take(around, "payload", bytes), _take(around, "signatures", list)
         raw = _opened(payload, "manifest", MANIFEST_CAP)
-        made = cls(
-            name=_take(raw, "name", str),
-            version=_take(raw, "version", str),
-            artifact=_digest(_take(raw, "artifact", bytes)),
-            serializer=_take(raw, "serializer", str),
-            size=_take(raw, "size", int),
-            parents=tuple(_digest(parent) for parent in _take(raw, "parents", list)),
-            time=_take(raw, "time", int),
-            author=_take(raw, "author", str),
-            description=_take(raw, "description", str),
-            type=_take(raw, "type", str),
-            tags=tuple(_text(tag) for tag in _take(raw, "tags", list)),
-            facts=_take(raw, "facts", dict),
-            signatures=tuple(signatures),
-            extra=raw,
-            around=around,
-        )
-        _named(made)
-        return made
-
-
-def _named(manifest: Manifest) -> None:
-    try:
-        refs.check_name(manifest.name, "model name")
-        refs.check_version(manifest.version)
-    except FridayStoreError as error:
-        raise IntegrityError(f"manifest with an impossible name: {error}") from error
+        with _believed("manifest"):
+            return cls(
+                name=_take(raw, "name", str),
+                version=_take(raw, "version", str),
+                artifact=_digest(_take(raw, "artifact", bytes)),
+                serializer=_take(raw, "serializer", str),
+                size=_take(raw, "size", int),
+                parents=tuple(_digest(parent) for parent in _take(raw, "parents", list)),
+                time=_take(raw, "time", int),
+                author=_take(raw, "author", str),
+                description=_take(raw, "description", str),
+                type=_take(raw, "type", str),
+                tags=tuple(_text(tag) for tag in _take(raw, "tags", list)),
+                facts=_take(raw, "facts", dict),
+                signatures=tuple(signatures),
+                extra=raw,
+                around=around,
+            )
 
 
 @dataclass(frozen=True)
@@ -221,6 +230,21 @@ class Note:
 
     KIND: ClassVar[str] = "note"
 
+    def __post_init__(self) -> None:
+        """Refuse what no index could hold.
+
+        Raises:
+            InvalidValueError: The time, or what the body of a known type must have, cannot be.
+        """
+        _require(self.time in _TIMES, "time", "microseconds since 1970")
+        if self.type == "metrics":
+            step = self.body.get("step")
+            _require(_are_numbers(self.body.get("metrics", {})), "metrics", "numbers by name")
+            _require(step is None or (type(step) is int and step in _STEPS), "step", "a whole number of 64 bits")
+            _require(self.body.get("time", self.time) in _TIMES, "time", "microseconds since 1970")
+        elif self.type == "metadata":
+            _require(isinstance(self.body.get("changes", {}), Mapping), "changes", "a mapping")
+
     def to_bytes(self) -> bytes:
         """Return the canonical bytes."""
         return codec.encode(
@@ -236,14 +260,33 @@ class Note:
             IntegrityError: It is none.
         """
         raw = _opened(data, "note", NOTE_CAP)
-        return cls(
-            about=_digest(_take(raw, "about", bytes)),
-            type=_take(raw, "type", str),
-            body=_take(raw, "body", dict),
-            author=_take(raw, "author", str),
-            time=_take(raw, "time", int),
-            extra=raw,
-        )
+        with _believed("note"):
+            return cls(
+                about=_digest(_take(raw, "about", bytes)),
+                type=_take(raw, "type", str),
+                body=_take(raw, "body", dict),
+                author=_take(raw, "author", str),
+                time=_take(raw, "time", int),
+                extra=raw,
+            )
+
+
+@contextlib.contextmanager
+def _believed(kind: str) -> Iterator[None]:
+    """Turn what is refused when a value is made into what is refused when one is read."""
+    try:
+        yield
+    except (InvalidNameError, InvalidValueError) as error:
+        raise IntegrityError(f"{kind} with an impossible value: {error}") from error
+
+
+def _require(sound: bool, path: str, wanted: str) -> None:  # noqa: FBT001 - the outcome of a check
+    if not sound:
+        raise InvalidValueError(f"{path}: expected {wanted}", path=path)
+
+
+def _are_numbers(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(type(number) in (int, float) for number in value.values())
 
 
 def _opened(data: bytes | memoryview, kind: str, cap: int) -> dict[str, Any]:

@@ -33,7 +33,7 @@ RESERVED: Final = frozenset({"latest", "greatest"})
 _FORBIDDEN: Final = frozenset(':~?*[\\"<>|')
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp"})
 _SAFE: Final = "@+^=!$&'(),;"
-_PLAIN: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_+=-]{0,62}(?:[.][A-Za-z0-9_+=-]+)?")
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_+=-]{0,62}(?:[.][A-Za-z0-9_+=-]{1,64})?")
 _SUFFIX: Final = re.compile(r"(?:~(?P<up>\d*)|@\{(?P<time>[^{}]*)\})\Z")
 _BIG: Final = 10**15
 
@@ -177,13 +177,16 @@ def bumped(version: str | None, part: str) -> str:
 
     Args:
         version: The highest version that exists; None when there is none.
-        part: ``major``, ``minor`` or ``patch``; a pre-release always moves to its own release.
+        part: ``major``, ``minor`` or ``patch``; a pre-release that leads up to such a release moves to it.
+
+    Raises:
+        InvalidNameError: It is no such part, or the number after it has too many digits.
     """
     if version is None:
         return "1.0.0"
     if part not in ("major", "minor", "patch"):
         raise InvalidNameError(f"{part!r} is not a part of a version: major, minor or patch are")
-    return str(semver.Version.parse(version).next_version(part))
+    return str(check_version(str(semver.Version.parse(version).next_version(part))))
 
 
 @dataclass(frozen=True)

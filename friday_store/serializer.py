@@ -6,7 +6,8 @@ falls back: the recorded format's plugin reads the parts, after it has checked t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from friday_store.errors import FridayStoreError, SerializationError
@@ -34,8 +35,26 @@ def dump(plugins: Plugins, model: Any, name: str | None = None) -> Dumped:
         SerializationError: The model cannot be written in it; the message names the attribute at fault.
     """
     serializer = plugins.serializer_for(model) if name is None else plugins.serializer(name)
+    with _mapped(serializer, model):
+        return Dumped(serializer, _checked(serializer, model, serializer.dump(model)))
+
+
+def _checked(serializer: Serializer, model: Any, parts: Iterable[Part]) -> Iterator[Part]:
+    """Yield the parts; a format may make them one at a time, and fail at any of them."""
+    names: set[str] = set()
+    with _mapped(serializer, model):
+        for part in parts:
+            memoryview(part.data)
+            if not isinstance(part.name, str) or part.name in names:
+                raise SerializationError(f"the format {serializer.name!r} wrote two parts called {part.name!r}")
+            names.add(part.name)
+            yield part
+
+
+@contextlib.contextmanager
+def _mapped(serializer: Serializer, model: Any) -> Iterator[None]:
     try:
-        return Dumped(serializer, serializer.dump(model))
+        yield
     except FridayStoreError:
         raise
     except Exception as error:
@@ -63,8 +82,8 @@ def load(plugins: Plugins, name: str, version: int, parts: Mapping[str, memoryvi
             f"the model is in {name} format {version}, and the installed plugin reads up to {serializer.format}",
             hint=f"pip install --upgrade friday-store-{name}",
         )
-    serializer.check(parts)
     try:
+        serializer.check(parts)
         return serializer.load(parts, version)
     except FridayStoreError:
         raise

@@ -22,6 +22,7 @@ from typing import Final, Literal
 from friday_store.errors import InvalidValueError, UntrustedArtifactError
 from friday_store.hookspecs import Safety
 from friday_store.index import VersionRow
+from friday_store.storage.local import private_folder
 
 Subject = Literal["digests", "repositories"]
 _SUBJECTS: Final = ("digests", "repositories")
@@ -126,7 +127,7 @@ class TrustStore:
         if self._path is None:
             yield
             return
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(self._path.parent)
         handle = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)

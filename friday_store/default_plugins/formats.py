@@ -16,6 +16,7 @@ import json
 import math
 import mmap
 import os
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,7 @@ from friday_store.errors import SerializationError
 from friday_store.hookspecs import Part, Safety
 
 _MOST_ARRAYS: Final = 100_000
+_UNNAMED: Final = b"one array without a name"
 
 
 class Joblib:
@@ -79,14 +81,14 @@ class Numpy:
 
     def accepts(self, model: object) -> bool:
         arrays = list(model.values()) if isinstance(model, dict) and model else [model]
-        named = not isinstance(model, dict) or all(type(key) is str for key in model)
+        named = not isinstance(model, dict) or all(type(key) is str and key for key in model)
         return named and all(_is_array(array) for array in arrays)
 
     def dump(self, model: Any) -> Iterable[Part]:
         import numpy as np
 
         if not self.accepts(model):
-            raise SerializationError("numpy stores an array or a dict of arrays by name, without object dtype")
+            raise SerializationError("numpy stores an array or a dict of named arrays, without objects or records")
         named = model.items() if isinstance(model, dict) else [("", model)]
         heads: list[dict[str, Any]] = []
         parts: list[Part] = []
@@ -113,7 +115,12 @@ class Numpy:
 
         model = self.load(parts, self.format)
         target = io.BytesIO()
-        np.savez(target, allow_pickle=False, **(model if isinstance(model, dict) else {"array": model}))
+        with zipfile.ZipFile(target, "w") as archive:
+            for name, array in model.items() if isinstance(model, dict) else [("array", model)]:
+                info = zipfile.ZipInfo(f"{name}.npy")
+                info.comment = b"" if isinstance(model, dict) else _UNNAMED
+                with archive.open(info, "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, array, allow_pickle=False)
         return [target.getbuffer()]
 
     def from_file(self, data: memoryview) -> Iterable[Part]:
@@ -121,8 +128,11 @@ class Numpy:
 
         try:
             found = np.load(io.BytesIO(data), allow_pickle=False)
-            return self.dump(dict(found.items()) if hasattr(found, "items") else found)
-        except (ValueError, OSError, KeyError, EOFError) as error:
+            if not hasattr(found, "items"):
+                return self.dump(found)
+            unnamed = [info.comment for info in found.zip.infolist()] == [_UNNAMED]
+            return self.dump(found["array"] if unnamed else dict(found.items()))
+        except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise SerializationError(f"not an npy or npz file without pickles: {error}") from error
 
 
@@ -141,11 +151,12 @@ class Json:
     def dump(self, model: Any) -> list[Part]:
         try:
             text = json.dumps(model, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-            if json.loads(text) != model and not _holds_nan(text):
-                raise SerializationError("the model changes in JSON (tuples become lists, keys become text)")
+            data, kept = text.encode(), _kept(model, json.loads(text))
         except (TypeError, ValueError, RecursionError) as error:
             raise SerializationError(f"the model is not JSON data: {error}") from error
-        return [Part("json", text.encode())]
+        if not kept:
+            raise SerializationError("the model changes in JSON (tuples become lists, keys become text)")
+        return [Part("json", data)]
 
     def load(self, parts: Mapping[str, memoryview], format: int) -> Any:  # noqa: A002 - the recorded word
         _known(self.name, format)
@@ -214,7 +225,8 @@ def _known(name: str, version: int) -> None:
 def _is_array(value: object) -> bool:
     kind = type(value)
     dtype = getattr(value, "dtype", None)
-    return kind.__module__ == "numpy" and kind.__name__ == "ndarray" and not getattr(dtype, "hasobject", True)
+    plain = not getattr(dtype, "hasobject", True) and getattr(dtype, "names", None) is None
+    return kind.__module__ == "numpy" and kind.__name__ == "ndarray" and plain
 
 
 def _heads(parts: Mapping[str, memoryview]) -> list[dict[str, Any]]:
@@ -244,5 +256,10 @@ def _array(head: Mapping[str, Any], data: memoryview) -> Any:
         raise SerializationError(f"array {head['name']!r} has an impossible description") from error
 
 
-def _holds_nan(text: str) -> bool:
-    return "NaN" in text
+def _kept(model: Any, back: Any) -> bool:
+    """Whether what came back from JSON is the model; NaN counts as itself."""
+    if isinstance(model, dict):
+        return model.keys() == back.keys() and all(_kept(value, back[key]) for key, value in model.items())
+    if isinstance(model, list):
+        return all(map(_kept, model, back))
+    return bool(model == back) or (isinstance(model, float) and math.isnan(model) and math.isnan(back))

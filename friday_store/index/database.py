@@ -114,7 +114,7 @@ class Database:
 
     def _connection(self) -> sqlite3.Connection:
         if self._opened is None or self._opened[0] != os.getpid():
-            where = ":memory:" if self._path is None else str(self._path)
+            where = ":memory:" if self._path is None else str(self._private(self._path))
             connection = sqlite3.connect(where, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
             self._opened = (os.getpid(), connection)
             if self._path is not None:
@@ -123,6 +123,14 @@ class Database:
             connection.execute("PRAGMA cache_size = -65536")
             connection.execute("PRAGMA temp_store = MEMORY")
         return self._opened[1]
+
+    def _private(self, path: Path) -> Path:
+        """Make the file, since SQLite would make it readable by others and would follow a link to make it elsewhere."""
+        if path.is_symlink():
+            raise DamagedIndexError("the index is a symbolic link")
+        with contextlib.suppress(OSError):  # it is there, or SQLite will say why it cannot be
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        return path
 
 
 def insert(table: str, columns: Iterable[str]) -> str:

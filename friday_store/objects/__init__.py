@@ -124,15 +124,16 @@ class ObjectStore:
 
     def stored(self, name: str, frame: Frame) -> bytes | None:
         """Return an object's bytes as they stand in a pack, unchecked; None if the pack is missing."""
-        path = f"{FOLDER}/{name}.pack"
-        if self._sections is None or frame.kind is Kind.CHUNK:
+        path, sections = f"{FOLDER}/{name}.pack", self._sections
+        if sections is None or frame.kind is Kind.CHUNK:
             return self._storage.read(path, frame.offset, frame.offset + frame.stored)
         directory = self.directory(name)
-        if name not in self._sections:
-            if len(self._sections) >= _SECTIONS:
-                self._sections.pop(next(iter(self._sections)))
-            self._sections[name] = self._storage.read(path, directory.data, directory.start) or b""
-        return self._sections[name][frame.offset - directory.data :][: frame.stored]
+        section = sections.get(name)
+        if section is None:
+            if len(sections) >= _SECTIONS:
+                sections.pop(next(iter(sections)), None)
+            section = sections[name] = self._storage.read(path, directory.data, directory.start) or b""
+        return section[frame.offset - directory.data :][: frame.stored]
 
     @contextlib.contextmanager
     def sections(self) -> Iterator[None]:

@@ -1,8 +1,9 @@
 """What this user has verified on this machine: which objects of which local pack file.
 
 A mapped object need not be hashed again while its file is provably the one that was: same device, inode, size,
-modification and change time, owned by this user, writable by nobody else, and last changed at least two seconds
-before it was verified (a change in the same tick of the clock would leave the times as they are). The memory is
+modification and change time, owned by this user, writable by nobody else, and last changed at least 0.1 s before
+its verification began (a later change in the same tick of the clock, at most 10 ms, would leave the times as they
+are). The memory is
 one small file per pack in a per-user folder outside every repository; it is a cache, and damaged or foreign
 files in it are ignored.
 
@@ -17,15 +18,15 @@ import os
 import secrets
 import stat
 import struct
-import time
 from pathlib import Path
 from typing import Final
 
 from friday_store.digest import SIZE, digest_of
+from friday_store.storage.local import private_folder
 
 _MAGIC: Final = b"FRIDMEMO"
 _IDENTITY: Final = struct.Struct("<5Q")
-_SETTLED: Final = 2_000_000_000
+_SETTLED: Final = 100_000_000
 
 
 class Memo:
@@ -50,19 +51,28 @@ class Memo:
             self._held[name] = held
         return bytearray(held[1])
 
-    def remember(self, name: str, bits: bytearray, found: os.stat_result) -> None:
-        """Remember the objects that are verified now, if the file has been at rest."""
+    def remember(self, name: str, bits: bytearray, found: os.stat_result, began: int) -> None:
+        """Remember the objects that are verified now, if the file was at rest when that began.
+
+        Args:
+            name: The pack.
+            bits: One bit per object.
+            found: What the file was before the verification.
+            began: When that was, in nanoseconds since 1970.
+        """
         identity = _identity(found)
-        if identity is None or found.st_ctime_ns > time.time_ns() - _SETTLED:
+        if identity is None or found.st_ctime_ns > began - _SETTLED:
             return
         self._held[name] = (identity, bits)
         if self._folder is None:
             return
         body = _MAGIC + identity + bits
         with contextlib.suppress(OSError):  # a cache that cannot be kept costs time, nothing else
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_folder(self._folder)
             temporary = self._folder / f".tmp-{secrets.token_hex(8)}"
-            temporary.write_bytes(body + digest_of(body))
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(body + digest_of(body))
             temporary.replace(self._folder / name)
 
     def _stored(self, name: str, identity: bytes, count: int) -> bytearray:

@@ -105,8 +105,7 @@ class Frame(NamedTuple):
         return data
 
     def inflate_into(self, stored: Buffer, target: memoryview) -> None:
-        """Decompress into ``target``, which has exactly ``size`` bytes; the caller checks the digest."""
-        self._checked(stored)
+        """Decompress into ``target``, which has exactly ``size`` bytes; the caller checks the digest of that."""
         try:
             with zstandard.ZstdDecompressor().stream_reader(stored) as reader:
                 done = 0
@@ -118,11 +117,16 @@ class Frame(NamedTuple):
             raise IntegrityError(f"chunk {self.digest.hex()[:12]} decompresses to another size")
 
     def _inflated(self, stored: Buffer) -> bytes:
+        """Return the decompressed bytes; memory is only taken for the size that the directory states."""
         self._checked(stored)
         try:
-            return zstandard.ZstdDecompressor().decompress(stored, max_output_size=self.size)
+            sound = zstandard.frame_content_size(stored) == self.size
+            data = zstandard.ZstdDecompressor().decompress(stored) if sound else b""
         except zstandard.ZstdError as error:
             raise IntegrityError(f"{self.kind.name.lower()} {self.digest.hex()[:12]} cannot be decompressed") from error
+        if not sound:
+            raise IntegrityError(f"{self.kind.name.lower()} {self.digest.hex()[:12]} decompresses to another size")
+        return data
 
     def _checked(self, stored: Buffer) -> None:
         if digest_of(stored)[:_CHECK] != self.check:
@@ -242,6 +246,7 @@ class PackWriter:
     """
 
     def __init__(self, storage: Storage) -> None:
+        self._storage = storage
         self._spool = storage.spool(FOLDER)
         self._pending: list[Buffer] = [HEADER]
         self._held = self._offset = len(HEADER)
@@ -294,8 +299,11 @@ class PackWriter:
         encoded = _encoded([self._frames[digest] for digest in sorted(self._frames)], data)
         directory = Directory(encoded, self._offset)
         self._spool.write([*self._pending, encoded, TRAILER.pack(len(encoded), bytes.fromhex(directory.name), _END)])
+        path = f"{FOLDER}/{directory.name}.pack"
         if not self._spool.publish(f"{directory.name}.pack"):
-            raise IntegrityError(f"a pack named {directory.name} exists already; names are never used twice")
+            found = self._storage.stat(path)  # no other writer has this nonce, so it is ours, and a reply was lost
+            if found is None or found.size != directory.size:
+                raise IntegrityError(f"pack {directory.name[:12]} is there with another size", path=path)
         return directory
 
 

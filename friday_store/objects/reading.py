@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import mmap
 import os
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from friday_store.digest import Buffer, digest_of
-from friday_store.errors import IntegrityError
+from friday_store.errors import IntegrityError, StorageError
 from friday_store.manifest import Artifact, PartEntry
 from friday_store.objects.chunking import THREADS
 from friday_store.objects.memo import Memo
@@ -29,6 +30,7 @@ _NORESERVE: Final = 0x4000 if os.uname().sysname == "Linux" else 0
 _HUGE: Final = 4 << 20
 _GAP: Final = 1 << 20
 _FETCH: Final = 64 << 20
+_SHARE: Final = 4 << 20
 _ALIGN: Final = 64
 
 
@@ -52,6 +54,7 @@ class Mapped:
     """A private mapping of the part of a local pack that a load needs."""
 
     def __init__(self, path: str, handle: int, low: int, high: int) -> None:
+        self.began = time.time_ns()
         self.stat = os.fstat(handle)
         if high > self.stat.st_size:
             raise IntegrityError(f"{path} is cut short", path=path)
@@ -110,6 +113,10 @@ class _Use:
     places: dict[int, Frame] = field(default_factory=dict)
     source: Any = None
     bits: bytearray | None = None
+
+    def knows(self, place: int) -> bool:
+        """Whether this object was verified in this very file."""
+        return self.bits is not None and bool(self.bits[place >> 3] & 1 << (place & 7))
 
 
 Placed = tuple[_Use, int, Frame]
@@ -177,6 +184,8 @@ class Load:
             handle = opener(path)
         except FileNotFoundError as error:
             raise IntegrityError(f"pack {use.directory.name[:12]} is missing", path=path) from error
+        except OSError as error:
+            raise StorageError(f"cannot read {path}: {error.strerror or error}") from error
         try:
             use.source = Mapped(path, handle, low, high)
         finally:
@@ -197,7 +206,7 @@ class Load:
         view: memoryview | None = first.source.view(start.offset, part.size)
         if view is not None:
             for use, place, frame in chunks:
-                if use.bits is None or not use.bits[place >> 3] & 1 << (place & 7):
+                if not use.knows(place):
                     piece = view[frame.offset - start.offset :][: frame.size]
                     self._work.append((frame.size, _hashing(piece, use, frame)))
         return view
@@ -209,10 +218,10 @@ class Load:
         for part, chunks in parts:
             views[part.name] = arena[at : at + part.size]
             start = at
-            for use, _, frame in chunks:
+            for use, place, frame in chunks:
                 target = arena[start : start + frame.size]
                 start += frame.size
-                self._work.append((frame.size, _filling(use.source, frame, target)))
+                self._work.append((frame.size, _filling(use.source, frame, target, known=use.knows(place))))
             at += part.size + -part.size % _ALIGN
 
     def _remember(self) -> None:
@@ -221,11 +230,10 @@ class Load:
         for use in self._uses.values():
             if use.bits is not None and isinstance(use.source, Mapped):
                 before = bytes(use.bits)
-                for place, frame in use.places.items():
-                    if frame.codec is Codec.RAW and frame.size >= BIG and use.source.view(0, 0) is not None:
-                        use.bits[place >> 3] |= 1 << (place & 7)
+                for place in use.places:
+                    use.bits[place >> 3] |= 1 << (place & 7)
                 if bytes(use.bits) != before:
-                    self._memo.remember(use.directory.name, use.bits, use.source.stat)
+                    self._memo.remember(use.directory.name, use.bits, use.source.stat, use.source.began)
 
 
 def _hashing(view: memoryview, use: _Use, frame: Frame) -> Callable[[], None]:
@@ -239,34 +247,51 @@ def _hashing(view: memoryview, use: _Use, frame: Frame) -> Callable[[], None]:
     return work
 
 
-def _filling(source: Source, frame: Frame, target: memoryview) -> Callable[[], None]:
+def _filling(source: Source, frame: Frame, target: memoryview, *, known: bool) -> Callable[[], None]:
     def work() -> None:
         stored = source.stored(frame)
         if frame.codec is Codec.ZSTD:
             frame.inflate_into(stored, target)
         else:
             target[:] = stored
-        if digest_of(target) != frame.digest:
+        if not known and digest_of(target) != frame.digest:
             raise IntegrityError(f"chunk {frame.digest.hex()[:12]} does not match its digest")
 
     return work
 
 
 def _run(work: list[tuple[int, Callable[[], None]]]) -> None:
-    if sum(size for size, _ in work) < _GAP:
-        for _, task in work:
-            task()
+    """Do the work, on several threads where it is much, some MiB at a time."""
+    shares: list[list[Callable[[], None]]] = []
+    size = _SHARE
+    for more, task in work:
+        if size >= _SHARE:
+            shares.append([])
+            size = 0
+        shares[-1].append(task)
+        size += more
+    if len(shares) <= 1:
+        for share in shares:
+            _do(share)
         return
     with ThreadPoolExecutor(THREADS, thread_name_prefix="friday-load") as pool:
-        for result in [pool.submit(task) for _, task in work]:
+        for result in [pool.submit(_do, share) for share in shares]:
             result.result()
 
 
+def _do(tasks: list[Callable[[], None]]) -> None:
+    for task in tasks:
+        task()
+
+
 def _arena(size: int) -> memoryview:
-    """Return zeroed, writable memory; huge pages where the kernel has them, since fresh small ones cost most."""
+    """Return zeroed, writable memory, in huge pages where the kernel has them.
+
+    Measured for 348 MiB: 65 ms to fill in huge pages, 145 in small ones, 165 in shared ones.
+    """
     if size < _HUGE:
         return memoryview(bytearray(size))
-    memory = mmap.mmap(-1, size + -size % PAGE)
+    memory = mmap.mmap(-1, size + -size % PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         memory.madvise(mmap.MADV_HUGEPAGE)
     return memoryview(memory)[:size]

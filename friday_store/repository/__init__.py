@@ -31,6 +31,7 @@ from friday_store.plugins import Plugins
 from friday_store.repository import resolve
 from friday_store.repository.transaction import Transaction
 from friday_store.storage import Storage
+from friday_store.storage.local import private_folder
 
 __all__ = ["Repository", "Settings", "Transaction"]
 
@@ -127,7 +128,7 @@ class Repository:
         if self.settings.cache is None:
             return None
         folder = self.settings.cache / "indexes"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(folder)
         return folder / f"{self.id}.db"
 
     def create(self) -> None:

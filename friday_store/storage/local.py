@@ -13,6 +13,7 @@ import builtins
 import contextlib
 import errno
 import fcntl
+import itertools
 import os
 import secrets
 import stat
@@ -129,7 +130,7 @@ class LocalStorage:
     def folder(self, path: str, *, make: bool = False) -> int:
         """Return a descriptor of a folder below the root, following no link; made on the way if asked to."""
         if make:
-            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_folder(self.root)
         handle = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         for part in path.split("/") if path else ():
             above = handle
@@ -226,6 +227,13 @@ class LocalSpool:
             name, self._name = self._name, None
             with contextlib.suppress(OSError):
                 os.unlink(name, dir_fd=self._folder)
+
+
+def private_folder(path: Path) -> None:
+    """Make a folder, and those above it that are missing, for this user alone whatever the umask says."""
+    missing = itertools.takewhile(lambda folder: not folder.exists(), (path, *path.parents))
+    for folder in reversed(list(missing)):
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _child(above: int, name: str, *, make: bool) -> int:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, NoReturn
+from typing import Any, Final, Literal, Self
 
 from friday_store.digest import Buffer
 from friday_store.errors import StorageError
@@ -138,10 +138,11 @@ class FaultyStorage:
             due = self._counted >= fault.at if fault.forever else self._counted == fault.at
             return fault.moment if due else None
 
-    def _fail(self, verb: str, path: str) -> NoReturn | None:
+    def _fail(self, verb: str, path: str) -> None:
         assert self._fault is not None
         if self._fault.action is not None:
-            return self._fault.action()
+            self._fault.action()
+            return
         said = os.strerror(self._fault.error)
         failed = StorageError(f"cannot {verb} {self.url}/{path}: {said}")
         failed.errno = self._fault.error
@@ -152,16 +153,12 @@ class FaultySpool:
     """A spool whose writing and publishing are calls of a :class:`FaultyStorage`."""
 
     def __init__(self, storage: FaultyStorage, inner: Spool, folder: str) -> None:
+        self.size = inner.size
         self._storage = storage
         self._inner = inner
         self._folder = folder
 
-    @property
-    def size(self) -> int:
-        """Bytes written so far."""
-        return self._inner.size
-
-    def __enter__(self) -> FaultySpool:
+    def __enter__(self) -> Self:
         self._inner.__enter__()
         return self
 
@@ -175,6 +172,7 @@ class FaultySpool:
 
         with self._storage.call("write", self._folder, half):
             self._inner.write(blocks)
+        self.size = self._inner.size
 
     def publish(self, name: str) -> bool:
         with self._storage.call("publish", f"{self._folder}/{name}"):

@@ -51,7 +51,14 @@ class StorageTests:
 
     @pytest.mark.parametrize(
         "data",
-        [b"bytes", bytearray(b"array"), memoryview(b"view"), [b"one", memoryview(b"two"), bytearray(b"three")], b"", []],
+        [
+            b"bytes",
+            bytearray(b"array"),
+            memoryview(b"view"),
+            [b"one", memoryview(b"two"), bytearray(b"three")],
+            b"",
+            [],
+        ],
         ids=["bytes", "bytearray", "memoryview", "blocks", "empty", "no blocks"],
     )
     def test_what_was_created_is_read(self, storage: Storage, reopen: Callable[[], Storage], data: object) -> None:
@@ -100,12 +107,12 @@ class StorageTests:
         for name in ("f/b", "f/a", "f/10", "f/9", "f/d/x", "f/d/y", "f/d/e/z", "g/h"):
             storage.create(name, name.encode())
         found = reopen().list("f")
-        assert [("10", False), ("9", False), ("a", False), ("b", False), ("d", True)] == [
-            (entry.name, entry.folder) for entry in found
-        ]
-        assert [4, 3, 3, 3] == [entry.size for entry in found if not entry.folder]
-        assert ["e", "x", "y"] == [entry.name for entry in storage.list("f/d")]
-        assert ["f", "g"] == [entry.name for entry in storage.list("") if entry.folder]
+        assert [(entry.name, entry.folder) for entry in found] == [
+            ("10", False), ("9", False), ("a", False), ("b", False), ("d", True),
+        ]  # fmt: skip
+        assert [entry.size for entry in found if not entry.folder] == [4, 3, 3, 3]
+        assert [entry.name for entry in storage.list("f/d")] == ["e", "x", "y"]
+        assert [entry.name for entry in storage.list("") if entry.folder] == ["f", "g"]
 
     def test_a_prefix_is_not_a_folder(self, storage: Storage) -> None:
         """Folders end at slashes: ``packs2`` is not in ``packs``."""
@@ -123,7 +130,7 @@ class StorageTests:
             assert spool.publish("p") is True
             assert reopen().read("packs/p") == b"one two three"
         assert reopen().read("packs/p") == b"one two three"
-        assert ["p"] == [entry.name for entry in reopen().list("packs")]
+        assert [entry.name for entry in reopen().list("packs")] == ["p"]
 
     def test_a_spool_that_is_not_published_leaves_nothing(self, storage: Storage) -> None:
         """A spool that is given up, or fails, is as if it had never been."""

@@ -1,0 +1,131 @@
+"""The command line. Data goes to stdout, everything else to stderr; ``friday-store help exit-codes`` lists the codes.
+
+This module, and so ``--version``, ``--help`` and ``completion``, imports click and nothing else from outside; a
+command's module is imported when it is called, and the registry when the command needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, Final, NoReturn
+
+import click
+
+from friday_store.cli import failure
+from friday_store.cli.command import LazyGroup, Table, shared
+from friday_store.cli.session import Session
+
+__all__ = ["cli", "main"]
+
+PROGRAM: Final = "friday-store"
+_COMPLETE: Final = "_FRIDAY_STORE_COMPLETE"
+_HERE: Final = "friday_store.cli"
+TABLE: Final[Table] = {
+    "Start": {
+        "init": (f"{_HERE}.start:init", "Create an empty registry."),
+        "clone": (f"{_HERE}.sync:clone", "Copy a registry and set it as origin."),
+        "demo": (f"{_HERE}.start:demo", "Build a demo registry from real market prices."),
+    },
+    "Record": {
+        "register": (f"{_HERE}.record:register", "Store a model file as a new version."),
+        "tag": (f"{_HERE}.record:tag", "List, add or remove tags."),
+        "alias": (f"{_HERE}.record:alias", "List, set or remove aliases."),
+        "status": (f"{_HERE}.record:status", "Show or set the status of a version."),
+        "rm": (f"{_HERE}.record:rm", "Forget a version or a model; restore brings it back."),
+        "restore": (f"{_HERE}.record:restore", "Bring back what was removed."),
+    },
+    "Look": {
+        "ls": (f"{_HERE}.look:ls", "List models, or the versions of one."),
+        "show": (f"{_HERE}.look:show", "Show all that is known of a version."),
+        "log": (f"{_HERE}.look:log", "Show history, newest first."),
+        "get": (f"{_HERE}.fetch:get", "Write a model's file, verified, without loading it."),
+        "load": (f"{_HERE}.fetch:load", "Load a model and say what it is."),
+    },
+    "Sync": {
+        "push": (f"{_HERE}.sync:push", "Send what a remote lacks."),
+        "pull": (f"{_HERE}.sync:pull", "Fetch what is new in a remote."),
+        "remote": (f"{_HERE}.sync:remote", "List, add and remove remotes."),
+    },
+    "Keep": {
+        "fsck": (f"{_HERE}.care:fsck", "Check everything that is stored."),
+        "doctor": (f"{_HERE}.care:doctor", "Check the installation and the registry."),
+        "trust": (f"{_HERE}.care:trust", "List, add and remove what may run code."),
+        "plugins": (f"{_HERE}.care:plugins", "List plugins, their hooks and errors."),
+        "completion": (f"{_HERE}.start:completion", "Print the completion script of a shell."),
+        "help": (f"{_HERE}.start:help_", "Explain exit-codes, environment or revisions."),
+    },
+}
+
+
+class Root(LazyGroup):
+    """The group whose ``main`` turns every failure into two lines and an exit code."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,  # noqa: ARG002 - it has one name
+        complete_var: str | None = None,  # noqa: ARG002 - the same
+        standalone_mode: bool = True,  # noqa: ARG002, FBT001, FBT002 - click's signature
+        windows_expand_args: bool = True,  # noqa: ARG002, FBT001, FBT002 - the same
+        **extra: Any,  # noqa: ARG002 - the same
+    ) -> NoReturn:
+        """Run a command line and exit."""
+        sys.exit(self.run(sys.argv[1:] if args is None else args))
+
+    def run(self, arguments: Sequence[str]) -> int:
+        """Run a command line and return the exit code."""
+        with Session(arguments) as session:
+            try:
+                try:
+                    return self._run(session, list(arguments))
+                except click.exceptions.Exit as done:
+                    return done.exit_code
+                finally:
+                    sys.stdout.flush()
+            except SystemExit:
+                raise
+            except BaseException as error:  # noqa: BLE001 - the last place where an exception can be told
+                return failure.told(session, error)
+
+    def _run(self, session: Session, arguments: list[str]) -> int:
+        instruction = os.environ.get(_COMPLETE)
+        if instruction:
+            from click.shell_completion import shell_complete
+
+            return shell_complete(self, {"obj": session}, PROGRAM, _COMPLETE, instruction)
+        with self.make_context(PROGRAM, arguments, obj=session) as ctx:
+            self.invoke(ctx)
+        return 0
+
+
+def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001, FBT001 - click's
+    if value:
+        from friday_store import __version__
+
+        click.echo(f"{PROGRAM} {__version__}")
+        ctx.exit()
+
+
+@click.command(
+    cls=Root,
+    table=TABLE,
+    name=PROGRAM,
+    invoke_without_command=True,
+    params=shared(hidden=False),
+    subcommand_metavar="COMMAND [ARGS]...",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option("--version", is_flag=True, callback=_version, expose_value=False, is_eager=True, help="Show the version.")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Git for machine-learning models."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main() -> NoReturn:
+    """Run the command line of this process."""
+    cli.main()
+    raise AssertionError

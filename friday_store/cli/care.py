@@ -1,0 +1,237 @@
+"""``fsck``, ``doctor``, ``trust`` and ``plugins``: whether all is well, and what may run here."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import platform
+import re
+import secrets
+import sqlite3
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import click
+
+from friday_store.cli.command import Command, Group
+from friday_store.cli.output import Column, View, listing, single
+from friday_store.cli.session import Refusal, Session
+from friday_store.cli.text import clean
+from friday_store.errors import FridayStoreError
+
+if TYPE_CHECKING:
+    from friday_store.registry import ModelRegistry
+    from friday_store.trust import Subject, TrustStore
+
+_DAMAGE: Final = 5
+_REPOSITORY: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_LIBRARIES: Final = ("click", "msgpack", "blake3", "zstandard", "pluggy", "fsspec", "SQLAlchemy", "pandas", "rich")
+_PROBLEMS: Final = View(
+    fields=("severity", "kind", "path", "message"),
+    columns=(
+        Column("severity", "SEVERITY"),
+        Column("kind", "KIND"),
+        Column("path", "PATH"),
+        Column("message", "MESSAGE"),
+    ),
+    id="path",
+)
+_CHECKS: Final = View(
+    fields=("check", "state", "detail"),
+    columns=(Column("state", "STATE"), Column("check", "CHECK"), Column("detail", "DETAIL")),
+    id="check",
+)
+_TRUSTED: Final = View(
+    fields=("kind", "value"), columns=(Column("kind", "KIND"), Column("value", "VALUE")), id="value"
+)  # fmt: skip
+_PLUGINS: Final = View(
+    fields=("name", "package", "version", "hooks", "errors"),
+    columns=(
+        Column("name", "NAME"),
+        Column("package", "PACKAGE"),
+        Column("version", "VERSION"),
+        Column("hooks", "HOOKS"),
+        Column("errors", "ERRORS"),
+    ),
+    id="name",
+)
+
+
+@click.command(cls=Command, examples=["fsck", "fsck --quick --json"])
+@click.option("--quick", is_flag=True, help="Do not read the packs' data.")
+@click.pass_obj
+def fsck(session: Session, /, *, quick: bool) -> None:
+    """Check everything that is stored.
+
+    Nothing is changed. The exit code is 0 when nothing is lost or damaged, else 5.
+    """
+    found = [
+        {"severity": each.severity, "kind": each.kind, "path": each.path, "message": each.message}
+        for each in session.registry().fsck(quick=quick)
+    ]
+    listing(session, _PROBLEMS, found)
+    damage = sum(each["severity"] == "error" for each in found)
+    if damage:
+        session.say("error", f"{damage} of what is stored is damaged or missing")
+        raise click.exceptions.Exit(_DAMAGE)
+    session.say("note", "nothing is damaged" + (" (the packs' data was not read)" if quick else ""))
+
+
+@click.command(cls=Command, examples=["doctor", "doctor --json"])
+@click.pass_obj
+def doctor(session: Session) -> None:
+    """Check the installation and the registry.
+
+    Nothing in the answer is secret. The exit code is 1 when a check failed.
+    """
+    found = [{"check": name, "state": state, "detail": detail} for name, state, detail in _checked(session)]
+    listing(session, _CHECKS, found)
+    if any(each["state"] == "fail" for each in found):
+        raise click.exceptions.Exit(1)
+
+
+def _checked(session: Session) -> Iterator[tuple[str, str, str]]:
+    from friday_store import __version__
+
+    yield "friday-store", "ok", __version__
+    yield "python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    yield "sqlite", "ok", sqlite3.sqlite_version
+    for name in _LIBRARIES:
+        try:
+            yield name, "ok", importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            yield name, "fail", "is not installed"
+    for report in session.found_plugins().reports:
+        problems = "; ".join(report.errors)
+        yield f"plugin {report.name}", "fail" if problems else "ok", problems or report.version
+    try:
+        registry = session.registry(new=True)
+    except FridayStoreError as error:
+        yield "registry", "fail", str(error)
+        return
+    yield from _registry_checked(registry)
+
+
+def _registry_checked(registry: ModelRegistry) -> Iterator[tuple[str, str, str]]:
+    repository = registry.repository
+    if not repository.born:
+        yield "registry", "note", f"none at {registry.url}"
+        return
+    yield "registry", "ok", f"{registry.url}, format 1, id {repository.id}"
+    try:
+        problems = registry.fsck(quick=True)
+        index = [each.message for each in problems if each.kind == "index"]
+        stored = [each.message for each in problems if each.kind != "index" and each.severity == "error"]
+        seq = repository.index.seq
+        yield "index", "fail" if index else "ok", "; ".join(index) or f"says what the log says, up to entry {seq}"
+        yield "log and packs", "fail" if stored else "ok", "; ".join(stored) or "sound, data not read"
+    except FridayStoreError as error:
+        yield "log and packs", "fail", str(error)
+    try:
+        yield "write", "ok", _probed(registry)
+    except FridayStoreError as error:
+        yield "write", "fail", str(error)
+    try:
+        found = registry.trust.listed()
+        yield "trust", "ok", f"{len(found['repositories'])} repositories and {len(found['digests'])} versions"
+    except FridayStoreError as error:
+        yield "trust", "fail", str(error)
+
+
+def _probed(registry: ModelRegistry) -> str:
+    """Create one throw-away file twice: the first must win, the second must not."""
+    storage = registry.repository.storage
+    path = f".tmp-{secrets.token_hex(8)}"
+    try:
+        first, second = storage.create(path, b"probe"), storage.create(path, b"probe")
+    finally:
+        with contextlib.suppress(FridayStoreError):
+            storage.delete([path])
+    if not first or second:
+        from friday_store.errors import StorageError
+
+        raise StorageError("the store lets two writers create one file, so it is not safe to write to")
+    return "a file can be created once, and once only"
+
+
+@click.group(cls=Group, invoke_without_command=True, examples=["trust", "trust add aapl_1d:1.0.0"])
+@click.pass_context
+def trust(ctx: click.Context) -> None:
+    """List, add and remove what may run code.
+
+    Formats such as pickle can run code when they are loaded. What you registered yourself loads; what came from
+    elsewhere loads once you trust the version, or the repository that it came from, by id.
+    """
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(trust_ls)
+
+
+@trust.command("ls", examples=["trust ls", "trust ls --json"])
+@click.pass_obj
+def trust_ls(session: Session) -> None:
+    """List what you trust."""
+    found = _store().listed()
+    kinds = {"repositories": "repository", "digests": "version"}
+    listing(
+        session,
+        _TRUSTED,
+        [
+            {"kind": word, "value": value}
+            for kind, word in kinds.items()
+            for value in sorted(found[cast("Subject", kind)])
+        ],
+    )
+
+
+@trust.command("add", examples=["trust add aapl_1d:1.0.0", "trust add 3f1c2a9e-5b7d-4c1e-9a44-0d6b8f7e2c10"])
+@click.argument("subject", metavar="ID|REV|REPOSITORY")
+@click.pass_obj
+def trust_add(session: Session, /, *, subject: str) -> None:
+    """Trust a version, or all that comes from a repository."""
+    kind, value = _subject(session, subject)
+    _store().add(kind, value)
+    _told(session, kind, value, "trusted")
+
+
+@trust.command("rm", examples=["trust rm aapl_1d:1.1.0", "trust rm aapl_1d:1.1.0 --json"])
+@click.argument("subject", metavar="ID|REV|REPOSITORY")
+@click.pass_obj
+def trust_rm(session: Session, /, *, subject: str) -> None:
+    """Stop trusting a version or a repository."""
+    kind, value = _subject(session, subject)
+    if not _store().remove(kind, value):
+        raise Refusal(f"{subject!r} was not trusted by itself", 3, "friday-store trust ls")
+    _told(session, kind, value, "no longer trusted")
+
+
+def _subject(session: Session, text: str) -> tuple[Subject, str]:
+    if _REPOSITORY.fullmatch(text):
+        return "repositories", text
+    return "digests", text if _DIGEST.fullmatch(text) else session.registry().repository.resolve(text).model_id
+
+
+def _told(session: Session, kind: Subject, value: str, verb: str) -> None:
+    record: Mapping[str, Any] = {"kind": "repository" if kind == "repositories" else "version", "value": value}
+    single(session, _TRUSTED, record, text=lambda each: clean(f"{each['kind']} {each['value']} is {verb}"))
+
+
+def _store() -> TrustStore:
+    from friday_store.registry import location
+    from friday_store.trust import TrustStore
+
+    return TrustStore(location.data_folder() / "trust.json")
+
+
+@click.command(cls=Command, examples=["plugins", "plugins --json"])
+@click.pass_obj
+def plugins(session: Session) -> None:
+    """List plugins, their hooks and errors."""
+    listing(
+        session,
+        _PLUGINS,
+        [
+            {"name": r.name, "package": r.package, "version": r.version, "hooks": r.hooks, "errors": r.errors}
+            for r in session.found_plugins().reports
+        ],
+    )

@@ -1,0 +1,54 @@
+"""From an exception to at most two lines on stderr and an exit code; see ``friday-store help exit-codes``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import sys
+import traceback
+
+import click
+
+from friday_store.cli.session import Refusal, Session
+from friday_store.cli.text import clean
+from friday_store.errors import FridayStoreError
+
+
+def told(session: Session, error: BaseException) -> int:
+    """Tell the user what went wrong, and return the exit code."""
+    if isinstance(error, BrokenPipeError):
+        _silence()
+        return 141
+    if session.debug:
+        lines = "".join(traceback.format_exception(error)).splitlines()
+        click.echo("\n".join(clean(line) for line in lines), err=True)
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return 130
+    code, message, hint = _explained(session, error)
+    session.say("error", message)
+    if hint:
+        session.say("hint", hint)
+    return code
+
+
+def _explained(session: Session, error: BaseException) -> tuple[int, str, str | None]:
+    if isinstance(error, FridayStoreError):
+        return error.exit_code, str(error), error.hint
+    if isinstance(error, Refusal):
+        return error.code, error.message, error.hint
+    if isinstance(error, click.ClickException):
+        ctx = getattr(error, "ctx", None)
+        path = "friday-store" if ctx is None else ctx.command_path
+        message = error.format_message()
+        return error.exit_code, message[:1].lower() + message[1:], f"{path} --help"
+    again = shlex.join(["friday-store", "--debug", *session.arguments])
+    return 1, f"unexpected {type(error).__name__}: {error}", again
+
+
+def _silence() -> None:
+    """Let the interpreter's last flush of a broken stdout succeed."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, sys.stdout.fileno())
+        os.close(nothing)

@@ -1,0 +1,125 @@
+"""``get`` and ``load``: a model out of a registry, as its file or as an object."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import click
+
+from friday_store.cli.command import Command
+from friday_store.cli.output import Column, View, single
+from friday_store.cli.session import Refusal, Session, model_names
+from friday_store.cli.text import clean, short, size
+from friday_store.cli.versions import label
+
+_WRITTEN: Final = View(
+    fields=("path", "size_bytes", "model_id", "model_name", "model_version", "serializer"),
+    columns=(
+        Column("path", "PATH"),
+        Column("size_bytes", "SIZE", size),
+        Column("model_name", "NAME"),
+        Column("model_version", "VERSION"),
+        Column("model_id", "ID", short),
+    ),
+    id="model_id",
+)
+_LOADED: Final = View(
+    fields=("model_id", "model_name", "model_version", "type", "seconds", "size_bytes", "serializer"),
+    columns=(
+        Column("model_name", "NAME"),
+        Column("model_version", "VERSION"),
+        Column("type", "TYPE"),
+        Column("seconds", "SECONDS"),
+        Column("size_bytes", "SIZE", size),
+    ),
+    id="model_id",
+)
+
+
+@click.command(cls=Command, examples=["get aapl_1d", "get aapl_1d@production best.pkl --force"])
+@click.argument("revision", shell_complete=model_names)
+@click.argument("dest", required=False, type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@click.pass_obj
+def get(session: Session, /, *, revision: str, dest: Path | None, force: bool) -> None:
+    """Write a model's file, verified, without loading it.
+
+    DEST is a file or a folder; without it the file is called NAME-VERSION, with the suffix of its format.
+    """
+    registry = session.registry()
+    row = registry.repository.resolve(revision)
+    artifact = registry.repository.artifact(registry.repository.manifest(row).artifact)
+    serializer = registry.plugins.serializer(artifact.serializer)
+    own = Path(f"{row.model_name.rpartition('/')[2]}-{row.model_version}{serializer.suffix}")
+    target = own if dest is None else dest / own if dest.is_dir() else dest
+    if target.exists() and not force:
+        raise Refusal(f"{target} exists", 4, f"friday-store get --force {revision} {target}")
+    parts = registry.repository.parts(artifact)
+    serializer.check(parts)
+    written = _publish(target, serializer.to_file(parts), force=force)
+    record = {
+        "path": str(target),
+        "size_bytes": written,
+        "model_id": row.model_id,
+        "model_name": row.model_name,
+        "model_version": row.model_version,
+        "serializer": artifact.serializer,
+    }
+    single(session, _WRITTEN, record, text=lambda found: clean(f"wrote {found['path']} ({size(found['size_bytes'])})"))
+
+
+def _publish(target: Path, blocks: Iterable[bytes | memoryview], *, force: bool) -> int:
+    """Write a file that appears whole or not at all, and return its size."""
+    from friday_store.errors import StorageError
+
+    temporary = target.with_name(f".tmp-{secrets.token_hex(8)}")
+    try:
+        with temporary.open("xb") as file:
+            written = sum(file.write(block) for block in blocks)
+            file.flush()
+            os.fsync(file.fileno())
+        if force:
+            temporary.replace(target)
+        else:
+            os.link(temporary, target)
+    except FileExistsError as error:
+        raise Refusal(f"{target} exists", 4) from error
+    except OSError as error:
+        raise StorageError(f"cannot write {target}: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+    return written
+
+
+@click.command(cls=Command, examples=["load aapl_1d", "load aapl_1d@production --json"])
+@click.argument("revision", shell_complete=model_names)
+@click.pass_obj
+def load(session: Session, /, *, revision: str) -> None:
+    """Load a model and say what it is.
+
+    A model that could run code loads only if you made it or trust it; see friday-store trust.
+    """
+    registry = session.registry()
+    record = registry.get_model_metadata(revision)
+    began = time.perf_counter()
+    model = registry.load_model(record["model_id"])
+    found = {
+        **record,
+        "type": f"{type(model).__module__}.{type(model).__qualname__}",
+        "seconds": round(time.perf_counter() - began, 6),
+    }
+    single(
+        session,
+        _LOADED,
+        found,
+        text=lambda each: clean(
+            f"{label(each)} is a {each['type']}: {size(each['size_bytes'])}, loaded in {each['seconds']:.3f} s"
+        ),
+    )

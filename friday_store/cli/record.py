@@ -1,0 +1,285 @@
+"""``register``, ``tag``, ``alias``, ``status``, ``rm`` and ``restore``: what changes a registry."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from friday_store.cli.command import Command
+from friday_store.cli.output import Column, View, listing, single
+from friday_store.cli.session import Refusal, Session, model_names
+from friday_store.cli.text import clean, plain, short
+from friday_store.cli.versions import changed, changed_one, label
+
+if TYPE_CHECKING:
+    from friday_store.refs import Revision
+    from friday_store.registry import ModelRegistry
+
+_SUFFIXES: Final = {
+    ".pkl": "pickle5", ".pickle": "pickle5", ".joblib": "joblib", ".npy": "numpy", ".npz": "numpy", ".json": "json",
+}  # fmt: skip
+_MAGIC: Final = {"pickle5": (b"\x80",), "joblib": (b"\x80",), "numpy": (b"\x93NUMPY", b"PK"), "json": (b"",)}
+_TAGS: Final = View(
+    fields=("tag", "model_name", "model_version", "model_id"),
+    columns=(
+        Column("tag", "TAG"),
+        Column("model_name", "NAME"),
+        Column("model_version", "VERSION"),
+        Column("model_id", "ID", short),
+    ),
+    id="tag",
+)
+_ALIASES: Final = View(
+    fields=("revision", "alias", "model_name", "model_version", "model_id"),
+    columns=(
+        Column("model_name", "NAME"),
+        Column("alias", "ALIAS"),
+        Column("model_version", "VERSION"),
+        Column("model_id", "ID", short),
+    ),
+    id="revision",
+)
+_STATUS: Final = View(
+    fields=("model_id", "model_name", "model_version", "status", "history"),
+    columns=(Column("model_name", "NAME"), Column("model_version", "VERSION"), Column("status", "STATUS")),
+    id="model_id",
+)
+
+
+class _Enough(Exception):  # noqa: N818 - it ends a rehearsal
+    pass
+
+
+def _facts(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, Any]:  # noqa: ARG001
+    """Return ``k=v`` pairs as a mapping; a value is JSON where it is JSON, else text."""
+    found: dict[str, Any] = {}
+    for text in values:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise click.BadParameter(f"{text!r} is not key=value")
+        try:
+            found[key] = json.loads(value)
+        except (ValueError, RecursionError):
+            found[key] = value
+    return found
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        "register model.pkl -n aapl_1d --metric auc=0.61 -t AAPL -m 'first try'",
+        "register weights.npz -n weights --as 2.0.0 --alias production",
+        "register model.onnx -n onnx_model --format file --bump minor --param depth=6",
+    ],
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("-n", "--name", required=True, help="The model's name.")
+@click.option("--as", "version", metavar="VERSION", help="The version; without it the next one.")
+@click.option(
+    "--bump", type=click.Choice(["major", "minor", "patch"]), default="patch", help="Which part the next one moves."
+)
+@click.option("--format", "kind", metavar="F", help="The file's format; without it by suffix and first bytes.")
+@click.option("--parent", "parents", multiple=True, metavar="REV", help="What it came from; may be repeated.")
+@click.option("--metric", "metrics", multiple=True, metavar="K=V", callback=_facts, help="A number; may be repeated.")
+@click.option("--param", "params", multiple=True, metavar="K=V", callback=_facts, help="A parameter of its training.")
+@click.option("--meta", "metadata", multiple=True, metavar="K=V", callback=_facts, help="Anything else about it.")
+@click.option("-t", "--tag", "tags", multiple=True, metavar="TAG", help="A tag; may be repeated.")
+@click.option("--alias", "aliases", multiple=True, metavar="A", help="An alias that moves here.")
+@click.option("-m", "--message", default="", metavar="MSG", help="What it is, in your words.")
+@click.pass_obj
+def register(
+    session: Session,
+    /,
+    *,
+    file: Path,
+    name: str,
+    kind: str | None,
+    params: dict[str, Any],
+    message: str,
+    parents: Sequence[str],
+    **options: Any,
+) -> None:
+    """Store a model file as a new version.
+
+    The file's bytes are stored as they are; the model is not loaded.
+    """
+    if not file.is_file():
+        raise Refusal(f"there is no file {str(file)!r}", 3)
+    registry = session.registry(new=True)
+    chosen = kind or _detected(session, file)
+    options |= {"hyperparameters": params, "description": message, "parents": parents or None, "model_type": chosen}
+    if not registry.repository.born:
+        session.say("note", f"this makes a new registry at {registry.url}")
+    found = registry.register_model_from_file(file, name, format=chosen, **options)
+    changed_one(session, registry.get_model_metadata(found), "registered")
+
+
+def _detected(session: Session, file: Path) -> str:
+    """Return the format that the suffix names if the first bytes agree, else ``file``."""
+    with file.open("rb") as stream:
+        head = stream.read(8)
+    named = _SUFFIXES.get(file.suffix.lower(), "file")
+    if named == "file":
+        return "numpy" if head.startswith(b"\x93NUMPY") else "file"
+    if not any(head.startswith(magic) for magic in _MAGIC[named]):
+        session.say("note", f"{file} does not begin as {named} does, so it is stored as an opaque file")
+        return "file"
+    return named
+
+
+@click.command(cls=Command, examples=["tag", "tag aapl_1d", "tag aapl_1d:1.0.0 reviewed", "tag -d aapl_1d AAPL"])
+@click.argument("revision", metavar="[REV]", required=False, shell_complete=model_names)
+@click.argument("name", metavar="[TAG]", required=False)
+@click.option("-d", "--delete", is_flag=True, help="Remove it.")
+@click.pass_obj
+def tag(session: Session, /, *, revision: str | None, name: str | None, delete: bool) -> None:
+    """List, add or remove tags."""
+    registry = session.registry()
+    if revision is None or name is None:
+        if delete:
+            raise click.UsageError("name a version and the tag to remove")
+        records = registry.list_models() if revision is None else [registry.get_model_metadata(revision)]
+        listing(session, _TAGS, [{**record, "tag": each} for record in records for each in record["tags"]])
+        return
+    record = registry.get_model_metadata(revision)
+    if not delete:
+        registry.add_tag(record["model_id"], name)
+    elif name in record["tags"]:
+        registry.remove_tag(record["model_id"], name)
+    else:
+        raise Refusal(f"{label(record)} has no tag {name!r}", 3, f"friday-store tag {label(record)}")
+    after = registry.get_model_metadata(record["model_id"])
+    changed_one(session, after, "untagged" if delete else "tagged", f": {plain(after['tags']) or 'no tags'}")
+
+
+@click.command(
+    cls=Command,
+    examples=["alias", "alias aapl_1d", "alias aapl_1d@champion aapl_1d:1.0.0", "alias -d aapl_1d@production"],
+)
+@click.argument("name", metavar="[NAME[@ALIAS]]", required=False, shell_complete=model_names)
+@click.argument("revision", metavar="[REV]", required=False, shell_complete=model_names)
+@click.option("-d", "--delete", is_flag=True, help="Remove it.")
+@click.pass_obj
+def alias(session: Session, /, *, name: str | None, revision: str | None, delete: bool) -> None:
+    """List, set or remove aliases."""
+    registry = session.registry()
+    if name is None or (revision is None and not delete and name in registry.model_names(name)):
+        listing(session, _ALIASES, _aliases(registry, name))
+    elif revision is not None and not delete:
+        record = registry.get_model_metadata(revision)
+        start = f"{record['model_name']}@"
+        if not name.startswith(start):
+            raise Refusal(
+                f"an alias names a version of its own model, and {name!r} is not {start}ALIAS",
+                2,
+                f"friday-store alias {start}ALIAS {revision}",
+            )
+        registry.set_alias(record["model_id"], name.removeprefix(start))
+        changed_one(session, registry.get_model_metadata(record["model_id"]), f"{name} is now")
+    else:
+        found = _labelled(registry, name)
+        if revision is not None:
+            raise click.UsageError("-d takes NAME@ALIAS alone")
+        if delete:
+            registry.delete_alias(found["model_name"], found["alias"])
+        single(session, _ALIASES, found, text=(lambda _: clean(f"removed {name}")) if delete else None)
+
+
+def _aliases(registry: ModelRegistry, model: str | None) -> list[dict[str, Any]]:
+    return [
+        {**record, "alias": each, "revision": f"{record['model_name']}@{each}"}
+        for record in registry.list_models(model)
+        for each in record["aliases"]
+    ]
+
+
+def _labelled(registry: ModelRegistry, text: str) -> dict[str, Any]:
+    """Return the alias that ``NAME@ALIAS`` names; either part may hold an ``@`` itself."""
+    from friday_store import refs
+
+    readings: list[Revision] = [reading for reading in refs.parse(text) if reading.label]
+    for reading in readings:
+        for found in _aliases(registry, reading.name) if registry.model_names(reading.name) else []:
+            if found["alias"] == reading.label:
+                return found
+    model = readings[0].name if readings else text
+    registry.get_latest_version(model)
+    raise Refusal(f"there is no alias {text!r}", 3, f"friday-store alias {model}")
+
+
+@click.command(cls=Command, examples=["status aapl_1d", "status aapl_1d:1.0.0 staging -m 'passed review'"])
+@click.argument("revision", shell_complete=model_names)
+@click.argument("word", required=False)
+@click.option("-m", "--message", default="", metavar="REASON", help="Why.")
+@click.pass_obj
+def status(session: Session, /, *, revision: str, word: str | None, message: str) -> None:
+    """Show or set the status of a version."""
+    registry = session.registry()
+    record = registry.get_model_metadata(revision)
+    if word is not None:
+        record = registry.set_model_status(record["model_id"], word, message)
+    found = {**record, "history": registry.get_status_history(record["model_id"])}
+    single(session, _STATUS, found, text=_told)
+
+
+def _told(record: Mapping[str, Any]) -> str:
+    lines = [f"{label(record)} is {record['status']}"]
+    for each in reversed(record["history"]):
+        reason = f": {each['reason']}" if each["reason"] else ""
+        lines.append(f"  {plain(each['time'])}  {each['status']} by {each['author']}{reason}")
+    return "\n".join(clean(line) for line in lines)
+
+
+@click.command(cls=Command, examples=["rm -n aapl_1d:1.0.0", "rm --yes aapl_1d:1.0.0", "rm --yes --force aapl_1d"])
+@click.argument("target", metavar="NAME[:V]", shell_complete=model_names)
+@click.option("-n", "--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--force", is_flag=True, help="Also what an alias points at.")
+@click.pass_obj
+def rm(session: Session, /, *, target: str, dry_run: bool, yes: bool, force: bool) -> None:
+    """Forget a version or a model; restore brings it back.
+
+    No byte is erased until garbage collection.
+    """
+    registry = session.registry()
+    name, _, version = target.partition(":")
+    found = registry.get_model_versions(name) if not version else [registry.get_model_metadata(name, version)]
+    if dry_run or not yes:
+        _rehearse(registry, name, version or None, force=force)
+    if not dry_run:
+        if not yes:
+            _ask(f"Remove {len(found)} version{'' if len(found) == 1 else 's'} of {name}?", target)
+        gone = set(registry.delete_model(name, version or None, force=force))
+        found = [record for record in found if record["model_id"] in gone]
+    changed(session, found, "would remove" if dry_run else "removed")
+
+
+def _rehearse(registry: ModelRegistry, name: str, version: str | None, *, force: bool) -> None:
+    """Plan a deletion and drop it, so that what would refuse it refuses now."""
+    with contextlib.suppress(_Enough), registry.transaction("rehearsal"):
+        registry.delete_model(name, version, force=force)
+        raise _Enough
+
+
+def _ask(question: str, target: str) -> None:
+    if not sys.stdin.isatty():
+        raise Refusal("nobody can be asked here", 2, f"friday-store rm --yes {target}")
+    if not click.confirm(clean(question), err=True):
+        raise Refusal("nothing was removed", 1)
+
+
+@click.command(cls=Command, examples=["restore gone", "restore gone:1.0.0 --json"])
+@click.argument("target", metavar="NAME[:V]")
+@click.pass_obj
+def restore(session: Session, /, *, target: str) -> None:
+    """Bring back what was removed."""
+    registry = session.registry()
+    name, _, version = target.partition(":")
+    found = registry.restore_model(name, version or None)
+    changed(session, [registry.get_model_metadata(model_id) for model_id in found], "restored")

@@ -1,0 +1,63 @@
+"""What ``friday-store help TOPIC`` says."""
+
+from __future__ import annotations
+
+from typing import Final
+
+EXIT_CODES: Final = {
+    0: "all went well",
+    1: "another error, or a failed check of doctor",
+    2: "usage: an option, a name or a value that cannot be",
+    3: "a model, version, alias, tag, remote or file that is not there, or that is ambiguous",
+    4: "conflict: the version exists, a name was moved by others, an alias points at it, a file is in the way",
+    5: "integrity: stored bytes are damaged, or fsck found damage",
+    6: "refused: loading would run code that you do not trust",
+    7: "the store cannot be read or written; a retry may help",
+    8: "there is no registry, or one of a newer format",
+    9: "another writer held a lock for too long",
+    10: "a plugin is missing or failed",
+    11: "a plugin refused the change",
+    12: "partial success: some refs were moved, others were left alone",
+    130: "interrupted",
+    141: "the reader of the output went away",
+}
+ENVIRONMENT: Final = {
+    "FRIDAY_STORE_URL": "the registry, when --registry is not given",
+    "FRIDAY_STORE_HOME": "this user's folder for trust, caches and the default registry",
+    "FRIDAY_STORE_ACTOR": "who writes, in the log and in versions; else user@host",
+    "FRIDAY_STORE_PLUGINS": "the plugins to load, such as a,b; none for none; else all",
+    "FRIDAY_STORE_DEBUG": "1 shows tracebacks, as --debug does",
+    "NO_COLOR": "not empty: no colour; stronger than FORCE_COLOR, weaker than --color",
+    "FORCE_COLOR": "not empty and not 0: colour also where there is no terminal; so does CLICOLOR_FORCE",
+    "TERM": "dumb: no colour",
+}
+_REVISIONS: Final = """\
+A revision names a version:
+
+  NAME               the highest version; a pre-release only if there is nothing else
+  NAME:1.4.0         that version
+  NAME:^1.4          the highest from 1.4 and below 2; NAME:>=1,<2 likewise
+  NAME@production    what the alias points at, else the newest version with that tag
+  NAME@latest        the version registered last; NAME@greatest the highest of all, pre-releases too
+  3f1c2a9e           a digest, or at least 8 of its first characters
+
+After any of these:
+
+  ~2                 its second ancestor; ~ is the first
+  @{2026-05-01}      as of that time, in UTC unless it says otherwise
+
+A text with more than one meaning is refused, and the message lists them."""
+
+
+def _table(title: str, rows: dict[str, str]) -> str:
+    width = max(len(name) for name in rows)
+    return "\n".join([title, "", *(f"  {name.ljust(width)}  {meaning}" for name, meaning in rows.items())])
+
+
+TOPICS: Final = {
+    "exit-codes": _table(
+        "Every code but 0 is a failure; new ones may come.", {str(code): what for code, what in EXIT_CODES.items()}
+    ),
+    "environment": _table("The environment:", ENVIRONMENT),
+    "revisions": _REVISIONS,
+}

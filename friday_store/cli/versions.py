@@ -1,0 +1,67 @@
+"""Versions as the command line shows them: the fields of the registry's records, under one name each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from friday_store.cli.output import Column, View, listing, single
+from friday_store.cli.session import Session
+from friday_store.cli.text import ago, clean, short, size
+
+if TYPE_CHECKING:
+    from friday_store.registry import ModelRegistry
+
+FIELDS: Final = (
+    "model_id", "model_name", "model_version", "model_type", "description", "status", "tags", "aliases", "metrics",
+    "metadata", "hyperparameters", "training_data", "feature_importance", "pipeline_steps", "dependencies",
+    "environment", "evaluation", "input_schema", "parents", "author", "created_at", "updated_at", "size_bytes",
+    "serializer", "artifact", "origin",
+)  # fmt: skip
+VERSIONS: Final = View(
+    fields=FIELDS,
+    columns=(
+        Column("model_name", "NAME"),
+        Column("model_version", "VERSION"),
+        Column("model_id", "ID", short),
+        Column("status", "STATUS"),
+        Column("aliases", "ALIASES"),
+        Column("metrics", "METRICS"),
+        Column("size_bytes", "SIZE", size),
+        Column("created_at", "CREATED", ago),
+    ),
+    id="model_id",
+)
+
+
+def label(record: Mapping[str, Any]) -> str:
+    """Return a version's name as one types it."""
+    return f"{record['model_name']}:{record['model_version']}"
+
+
+def changed(session: Session, records: Iterable[Mapping[str, Any]], verb: str) -> None:
+    """Write versions that a command changed: for people one sentence each."""
+    listing(session, VERSIONS, records, text=lambda record: _sentence(record, verb))
+
+
+def changed_one(session: Session, record: Mapping[str, Any], verb: str, rest: str = "") -> None:
+    """Write the version that a command changed: for people one sentence."""
+    single(session, VERSIONS, record, text=lambda found: _sentence(found, verb, rest))
+
+
+def _sentence(record: Mapping[str, Any], verb: str, rest: str = "") -> str:
+    return clean(f"{verb} {label(record)} ({record['model_id'][:12]}, {size(record['size_bytes'])}){rest}")
+
+
+def parents(registry: ModelRegistry, record: Mapping[str, Any]) -> list[str]:
+    """Return a version's parents as one types them; short digests for those that are not here."""
+    return [_known(registry, model_id) for model_id in record["parents"]]
+
+
+def _known(registry: ModelRegistry, model_id: str) -> str:
+    from friday_store.errors import ModelNotFoundError
+
+    try:
+        return label(registry.get_model_metadata(model_id))
+    except ModelNotFoundError:
+        return model_id[:12]
