@@ -168,8 +168,13 @@ class _Check:
                     yield Problem("closure", name, f"{name}: {error}")
 
     def _index(self) -> Iterator[Problem]:
-        """The index says what one made anew from the log says."""
+        """The index remembers the log as it is, and says what one made anew from the log says."""
         try:
+            if (known := self._repository.index.remembered()) is not None:
+                found = self._repository.log.read(known[0])
+                if found is None or found[1].hex() != known[1]:
+                    message = f"the index remembers another log entry {known[0]}: the log was changed or cut since"
+                    yield Problem("log", entry_path(known[0]), message)
             mirrored = list(self._repository.index.dump())
             fresh = Index(None, self._repository.id, self._repository.log, ObjectStore(self._storage))
             same = mirrored == list(fresh.dump())

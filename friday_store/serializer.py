@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 from friday_store.errors import FridayStoreError, SerializationError
 from friday_store.hookspecs import Part, Serializer
 from friday_store.plugins import Plugins
+
+FILE: Final = "file"
 
 
 class Dumped(NamedTuple):
@@ -27,8 +30,8 @@ def dump(plugins: Plugins, model: Any, name: str | None = None) -> Dumped:
 
     Args:
         plugins: Where formats come from.
-        model: Any object; a :class:`~pathlib.Path` is stored as the opaque file that it names.
-        name: The format; None lets the model decide.
+        model: Any object; a :class:`~pathlib.Path` is the file that it names, which is never loaded.
+        name: The format, of the model or of the file; None lets the model decide, and takes a file as opaque.
 
     Raises:
         PluginError: No such format is installed.
@@ -36,7 +39,12 @@ def dump(plugins: Plugins, model: Any, name: str | None = None) -> Dumped:
     """
     serializer = plugins.serializer_for(model) if name is None else plugins.serializer(name)
     with _mapped(serializer, model):
-        return Dumped(serializer, _checked(serializer, model, serializer.dump(model)))
+        if isinstance(model, Path) and serializer.name != FILE:
+            [whole] = plugins.serializer(FILE).dump(model)
+            parts = serializer.from_file(memoryview(whole.data))
+        else:
+            parts = serializer.dump(model)
+        return Dumped(serializer, _checked(serializer, model, parts))
 
 
 def _checked(serializer: Serializer, model: Any, parts: Iterable[Part]) -> Iterator[Part]:

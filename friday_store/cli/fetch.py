@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shlex
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -59,7 +60,7 @@ def get(session: Session, /, *, revision: str, dest: Path | None, force: bool) -
     own = Path(f"{row.model_name.rpartition('/')[2]}-{row.model_version}{serializer.suffix}")
     target = own if dest is None else dest / own if dest.is_dir() else dest
     if target.exists() and not force:
-        raise Refusal(f"{target} exists", 4, f"friday-store get --force {revision} {target}")
+        raise Refusal(f"{target} exists", 4, shlex.join(["friday-store", "get", "--force", revision, str(target)]))
     parts = registry.repository.parts(artifact)
     serializer.check(parts)
     written = _publish(target, serializer.to_file(parts), force=force)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -95,11 +96,9 @@ def ls(
 
 def _models(records: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     """Iterate over the models of some versions, which come by name and highest first."""
-    from itertools import groupby
-
     from friday_store import refs
 
-    for name, group in groupby(records, key=lambda record: str(record["model_name"])):
+    for name, group in itertools.groupby(records, key=lambda record: str(record["model_name"])):
         versions = list(group)
         stable = (record for record in versions if "-" not in record["model_version"].partition("+")[0])
         highest = next(stable, versions[0])
@@ -201,7 +200,7 @@ def log(session: Session, /, *, target: str | None, limit: int | None, oneline: 
     """
     registry = session.registry()
     if everything:
-        listing(session, _ENTRIES, _entries(registry, target)[:limit])
+        listing(session, _ENTRIES, itertools.islice(_entries(registry, target), limit))
         return
     found = _history(registry, target)[:limit]
     text = _line if oneline else lambda record: _paragraph(registry, record)
@@ -242,27 +241,26 @@ def _paragraph(registry: ModelRegistry, record: Mapping[str, Any]) -> str:
     return "\n".join([_line(record), *lines, ""])
 
 
-def _entries(registry: ModelRegistry, model: str | None) -> list[dict[str, Any]]:
+def _entries(registry: ModelRegistry, model: str | None) -> Iterator[dict[str, Any]]:
     from friday_store.refs import Ref
     from friday_store.registry.records import moment
 
     if model is not None:
         registry.get_latest_version(model)
-    return [
-        {
-            "seq": entry.seq,
-            "time": moment(entry.time),
-            "actor": entry.actor,
-            "message": entry.message,
-            "refs": [_move(move) for move in entry.refs],
-            "packs_added": [name for name, _ in entry.packs_added],
-            "packs_removed": list(entry.packs_removed),
-            "origin": entry.origin,
-            "digest": entry.digest.hex(),
-        }
-        for entry in registry.repository.entries()
-        if model is None or any(Ref.parse(name).model == model for name, _, _ in entry.refs)
-    ]
+    registry.repository.index.catch_up()
+    for entry in registry.repository.log.backwards(registry.repository.index.seq):
+        if model is None or any(Ref.parse(name).model == model for name, _, _ in entry.refs):
+            yield {
+                "seq": entry.seq,
+                "time": moment(entry.time),
+                "actor": entry.actor,
+                "message": entry.message,
+                "refs": [_move(move) for move in entry.refs],
+                "packs_added": [name for name, _ in entry.packs_added],
+                "packs_removed": list(entry.packs_removed),
+                "origin": entry.origin,
+                "digest": entry.digest.hex(),
+            }
 
 
 def _move(move: tuple[str, bytes | None, bytes | None]) -> dict[str, str | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -122,8 +123,11 @@ def register(
 
 def _detected(session: Session, file: Path) -> str:
     """Return the format that the suffix names if the first bytes agree, else ``file``."""
-    with file.open("rb") as stream:
-        head = stream.read(8)
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(8)
+    except OSError as error:
+        raise Refusal(f"cannot read {file}: {error.strerror}", 7) from error
     named = _SUFFIXES.get(file.suffix.lower(), "file")
     if named == "file":
         return "numpy" if head.startswith(b"\x93NUMPY") else "file"
@@ -178,7 +182,7 @@ def alias(session: Session, /, *, name: str | None, revision: str | None, delete
             raise Refusal(
                 f"an alias names a version of its own model, and {name!r} is not {start}ALIAS",
                 2,
-                f"friday-store alias {start}ALIAS {revision}",
+                shlex.join(["friday-store", "alias", f"{start}ALIAS", revision]),
             )
         registry.set_alias(record["model_id"], name.removeprefix(start))
         changed_one(session, registry.get_model_metadata(record["model_id"]), f"{name} is now")

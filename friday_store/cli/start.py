@@ -50,7 +50,8 @@ def demo(*, folder: str, fast: bool, symbols: str) -> None:
 
 @click.command(cls=Command, examples=["completion bash", "completion fish"])
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish", "powershell"]))
-def completion(*, shell: str) -> None:
+@click.pass_context
+def completion(ctx: click.Context, /, *, shell: str) -> None:
     """Print the completion script of a shell.
 
     For bash: add eval "$(friday-store completion bash)" to ~/.bashrc; likewise for the others.
@@ -60,9 +61,7 @@ def completion(*, shell: str) -> None:
     script = get_completion_class(shell)
     if script is None:
         raise Refusal(f"this click cannot complete for {shell}", 1, "pip install --upgrade click")
-    from friday_store.cli import cli
-
-    click.echo(script(cli, {}, "friday-store", "_FRIDAY_STORE_COMPLETE").source())
+    click.echo(script(ctx.find_root().command, {}, "friday-store", "_FRIDAY_STORE_COMPLETE").source())
 
 
 @click.command("help", cls=Command, examples=["help exit-codes", "help revisions", "help register"])

@@ -68,6 +68,9 @@ class Pickle5:
 
     def to_file(self, parts: Mapping[str, memoryview]) -> Iterator[bytes | memoryview]:
         """Put the buffers back in band: frames go, since they would need new lengths, and carry no meaning."""
+        if len(parts) == 1:
+            yield parts["pickle"]
+            return
         skeleton, start, buffers = parts["pickle"], 0, _buffers(parts)
         stream = iter(pickletools.genops(bytes(skeleton)))
         pending: memoryview | None = None

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
-from friday_store.digest import SIZE
-from friday_store.errors import IntegrityError
+from friday_store.digest import SIZE, digest_of
+from friday_store.errors import IntegrityError, ModelNotFoundError
 from friday_store.index import mirror
-from friday_store.index.database import DamagedIndexError, Database, insert
+from friday_store.index.database import DamagedIndexError, Database, IndexFileError, insert
 from friday_store.index.schema import COLUMNS
 from friday_store.log import Log, LogEntry, State
 from friday_store.manifest import Manifest, Note
@@ -30,7 +30,7 @@ _T = TypeVar("_T")
 _BATCH: Final = 500
 _ALL: Final = ", ".join(f"m.{column}" for column in COLUMNS)
 _INSERT: Final = {
-    "versions": insert("model_metadata", COLUMNS),
+    "versions": insert("model_metadata", (*COLUMNS, "seal")),
     "tags": insert("model_tags", ("version_id", "tag")),
     "metrics": insert("model_metrics", ("version_id", "position", "name", "value", "step", "time")),
     "parents": insert("model_parents", ("version_id", "position", "parent")),
@@ -127,6 +127,12 @@ class Index:
             known: The entries, where they are at hand; read from the log if None.
             fresh: Manifests by digest that need not be read.
         """
+        try:
+            self._follow(known, fresh or {})
+        except IndexFileError as error:
+            self._retreat(error)
+
+    def _follow(self, known: Iterable[tuple[LogEntry, bytes]] | None, fresh: Mapping[bytes, Manifest]) -> None:
         if self._at is None:
             try:
                 self._open()
@@ -137,11 +143,20 @@ class Index:
         entries = known if known is not None else self._log.after(*self._at)
         for entry, digest in entries:
             try:
-                self._apply(entry, digest, fresh or {})
-            except DamagedIndexError as error:
+                self._apply(entry, digest, fresh)
+            except (IntegrityError, ModelNotFoundError) as error:  # or its packs were merged and collected since
                 _LOGGER.warning("making the index anew: %s", error)
                 self.rebuild()
                 return
+
+    def _retreat(self, error: IndexFileError) -> None:
+        """Go on in memory: a disk that is full or read-only must not keep anybody from reading."""
+        if self._database.path is None:
+            raise error
+        _LOGGER.warning("going on with an index in memory: %s", error)
+        self._database.close()
+        self._database = Database(None)
+        self.rebuild()
 
     def rebuild(self) -> None:
         """Throw the file away and make it anew from the log."""
@@ -157,11 +172,24 @@ class Index:
             births.sort(key=lambda item: item[0])
         with self._database.transaction() as connection, self._objects.sections():
             if connection.execute("SELECT count(*) FROM state").fetchone()[0] == 0:
-                self._write(connection, moves, {})
+                self._write(connection, moves, {}, lossy=True)
                 born = [(name, birth, size) for name, (size, birth) in state.packs.items()]
                 connection.executemany(_INSERT["packs"], born)
-                self._mark(connection, state.seq, state.entry, state.time)
+                self._mark(connection, state.seq, state.entry, state.time, self._objects.live)
         self._open()
+
+    def remembered(self) -> tuple[int, str] | None:
+        """Return number and digest of the last entry that the file says it applied, before it catches up.
+
+        None where there is no sound file of this repository.
+        """
+        try:
+            self._database.create()
+            found = dict(self._database.rows("SELECT key, value FROM state"))
+        except (DamagedIndexError, IndexFileError):
+            return None
+        seq = _number(found.get("seq"))
+        return (seq, str(found.get("entry"))) if seq > 0 and found.get("repository") == self._repository else None
 
     def dump(self) -> Iterator[str]:
         """Iterate over the rows as text; equal for every index of one log."""
@@ -179,8 +207,8 @@ class Index:
         self, condition: str, values: Mapping[str, Any] | Sequence[Any] = (), tail: str = ""
     ) -> list[VersionRow]:
         """Return the versions that meet a fixed condition over ``model_metadata m``."""
-        sql = f"SELECT {_ALL} FROM model_metadata m WHERE {condition} {tail}"  # noqa: S608 - fixed text, bound values
-        return [VersionRow(*row) for row in self.rows(sql, values)]
+        sql = f"SELECT {_ALL}, m.seal FROM model_metadata m WHERE {condition} {tail}"  # noqa: S608 - fixed text
+        return self._guarded(lambda: [_opened(row) for row in self._database.rows(sql, values)])
 
     def ref(self, ref: Ref) -> bytes | None:
         """Return the digest that a ref names now; None if there is no such ref."""
@@ -196,6 +224,9 @@ class Index:
             _LOGGER.warning("making the index anew: %s", error)
             self.rebuild()
             return question()
+        except IndexFileError as error:
+            self._retreat(error)
+            return question()
 
     def _open(self) -> None:
         self._database.create()
@@ -203,14 +234,20 @@ class Index:
         if not found:
             self._start()
             return
-        seq, digest, time = int(found["seq"]), bytes.fromhex(found["entry"]), int(found["time"])
-        if found["repository"] != self._repository:
+        try:
+            seq, digest, time = int(found["seq"]), bytes.fromhex(found["entry"]), int(found["time"])
+            repository, sealed = found["repository"], found["packs"]
+        except (KeyError, ValueError, TypeError) as error:
+            raise DamagedIndexError("the index does not say what it mirrors") from error
+        if repository != self._repository:
             raise DamagedIndexError("the index mirrors another repository")
         here = self._log.read(seq) if seq else None
         if len(digest) != SIZE or (seq and (here is None or here[1] != digest)):
             raise DamagedIndexError("the index mirrors another history")
-        packs = self._database.rows("SELECT name, size FROM packs ORDER BY birth")
-        self._objects.use({str(name): int(size) for name, size in packs})
+        packs = dict(self._database.rows("SELECT name, size FROM packs ORDER BY birth"))
+        if _sealed(packs) != sealed:
+            raise DamagedIndexError("the index names other packs than it was told of")
+        self._objects.use(packs)
         self._at, self._time = (seq, digest), time
 
     def _start(self) -> None:
@@ -220,7 +257,7 @@ class Index:
             raise DamagedIndexError("the index is empty")
         with self._database.transaction() as connection:
             if connection.execute("SELECT count(*) FROM state").fetchone()[0] == 0:
-                self._mark(connection, 0, state.entry, 0)
+                self._mark(connection, 0, state.entry, 0, {})
         self._objects.use({})
         self._at, self._time = (0, state.entry), 0
 
@@ -230,7 +267,8 @@ class Index:
             packs.pop(name, None)
         with self._database.transaction() as connection:
             found = dict(connection.execute("SELECT key, value FROM state").fetchall())
-            if int(found.get("seq", -1)) == entry.seq - 1:
+            applied = _number(found.get("seq"))
+            if applied == entry.seq - 1:
                 self._objects.use({**self._objects.live, **dict(entry.packs_added)})
                 with self._objects.sections() if len(entry.refs) > _BATCH else contextlib.nullcontext():
                     self._write(connection, _moves(entry), fresh)
@@ -239,23 +277,25 @@ class Index:
                 )
                 for name in entry.packs_removed:
                     connection.execute("DELETE FROM packs WHERE name = ?", (name,))
-                self._mark(connection, entry.seq, digest, entry.time)
-            elif int(found.get("seq", -1)) < entry.seq:
+                self._mark(connection, entry.seq, digest, entry.time, packs)
+            elif applied < entry.seq:
                 raise DamagedIndexError("the index lost entries that it had applied")
         self._objects.use(packs)
         self._at, self._time = (entry.seq, digest), entry.time
 
-    def _mark(self, connection: Any, seq: int, entry: bytes, time: int) -> None:
+    def _mark(self, connection: Any, seq: int, entry: bytes, time: int, packs: Mapping[str, int]) -> None:
         values = {"seq": seq, "entry": entry.hex(), "time": time, "repository": self._repository}
+        values["packs"] = _sealed(packs)
         connection.executemany(
             "INSERT INTO state VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
             [(key, str(value)) for key, value in values.items()],
         )
 
-    def _write(self, connection: Any, moves: Moves, fresh: Mapping[bytes, Manifest]) -> None:
+    def _write(self, connection: Any, moves: Moves, fresh: Mapping[bytes, Manifest], *, lossy: bool = False) -> None:
+        """Write what moves say; ``lossy`` goes on where an object is lost: its ref stays, and hides no other."""
         self._remove(connection, moves)
         ids: dict[tuple[str, str], int] = {}
-        self._insert_versions(connection, moves.births.get("versions", []), fresh, ids)
+        self._insert_versions(connection, moves.births.get("versions", []), fresh, ids, lossy=lossy)
         tags = []
         for _, ref, _, _ in moves.births.get("tags", []):
             if (version := _version_id(connection, ids, ref.model, ref.leaf)) is not None:
@@ -271,7 +311,7 @@ class Index:
             if (version := _version_id(connection, ids, ref.model, ref.name)) is not None:
                 noted.setdefault(version, []).append(digest)
         for version, digests in noted.items():
-            self._note(connection, version, digests)
+            self._note(connection, version, digests, lossy=lossy)
 
     def _insert_versions(
         self,
@@ -279,18 +319,23 @@ class Index:
         births: list[tuple[int, Ref, bytes, str]],
         fresh: Mapping[bytes, Manifest],
         ids: dict[tuple[str, str], int],
+        *,
+        lossy: bool,
     ) -> None:
         rows, metrics, parents = [], [], []
         for birth, ref, digest, origin in births:
-            manifest = fresh.get(digest) or self.manifest(digest)
+            ids[ref.model, ref.name] = birth
+            manifest = fresh.get(digest) or _read(self.manifest, digest, lossy=lossy)
+            if manifest is None:
+                rows.append(mirror.unreadable(birth, digest, origin, ref.model, ref.name))
+                continue
             if (manifest.name, manifest.version) != (ref.model, ref.name):
                 raise IntegrityError(f"ref {ref} names a manifest of {manifest.name}:{manifest.version}")
-            ids[ref.model, ref.name] = birth
             folded = mirror.fold(manifest, ())
             rows.append(mirror.row(birth, digest, origin, manifest, folded))
             metrics += mirror.metric_rows(birth, folded)
             parents += [(birth, place, parent.hex()) for place, parent in enumerate(manifest.parents)]
-        connection.executemany(_INSERT["versions"], rows)
+        connection.executemany(_INSERT["versions"], [(*row, mirror.seal(row)) for row in rows])
         connection.executemany(_INSERT["metrics"], metrics)
         connection.executemany(_INSERT["parents"], parents)
 
@@ -306,24 +351,34 @@ class Index:
                 connection.execute(f"DELETE FROM {table} WHERE version_id = ?", (version,))  # noqa: S608 - fixed names
             connection.execute("DELETE FROM model_metadata WHERE id = ?", (version,))
 
-    def _note(self, connection: Any, version: int, digests: list[bytes]) -> None:
+    def _note(self, connection: Any, version: int, digests: list[bytes], *, lossy: bool) -> None:
         """Fold a version anew with its new notes; a note may come late, from another machine."""
         known = connection.execute("SELECT digest FROM model_notes WHERE version_id = ?", (version,)).fetchall()
-        notes = [
-            (digest, self.note(digest)) for digest in dict.fromkeys([bytes.fromhex(row[0]) for row in known] + digests)
-        ]
-        (model_id,) = connection.execute("SELECT model_id FROM model_metadata WHERE id = ?", (version,)).fetchone()
-        if any(note.about.hex() != model_id for _, note in notes):
-            raise IntegrityError(f"a note of version {model_id[:12]} is about another")
-        folded = mirror.fold(self.manifest(bytes.fromhex(model_id)), notes)
+        read = {
+            digest: _read(self.note, digest, lossy=lossy)
+            for digest in dict.fromkeys([bytes.fromhex(row[0]) for row in known] + digests)
+        }
+        notes = [(digest, note) for digest, note in read.items() if note is not None]
+        new = [(version, note.time if (note := read[digest]) else 0, digest.hex()) for digest in digests]
+        connection.executemany(_INSERT["notes"] + " ON CONFLICT DO NOTHING", new)
+        sql = f"SELECT {', '.join(COLUMNS)} FROM model_metadata WHERE id = ?"  # noqa: S608 - fixed names
+        row = VersionRow(*connection.execute(sql, (version,)).fetchone())
+        if any(note.about.hex() != row.model_id for _, note in notes):
+            raise IntegrityError(f"a note of version {row.model_id[:12]} is about another")
+        manifest = _read(self.manifest, bytes.fromhex(row.model_id), lossy=lossy)
+        if manifest is None:
+            return
+        folded = mirror.fold(manifest, notes)
+        details = mirror.dumped(folded.details)
+        row = row._replace(
+            description=folded.description, status=folded.status, updated_at=folded.updated, details=details
+        )
         connection.execute(
-            "UPDATE model_metadata SET description = ?, status = ?, updated_at = ?, details = ? WHERE id = ?",
-            (folded.description, folded.status, folded.updated, mirror.dumped(folded.details), version),
+            "UPDATE model_metadata SET description = ?, status = ?, updated_at = ?, details = ?, seal = ? WHERE id = ?",
+            (row.description, row.status, row.updated_at, row.details, mirror.seal(tuple(row)), version),
         )
         connection.execute("DELETE FROM model_metrics WHERE version_id = ?", (version,))
         connection.executemany(_INSERT["metrics"], mirror.metric_rows(version, folded))
-        new = [(version, note.time, digest.hex()) for digest, note in notes if digest in digests]
-        connection.executemany(_INSERT["notes"] + " ON CONFLICT DO NOTHING", new)
 
     def manifest(self, digest: bytes) -> Manifest:
         """Return a version's manifest, verified."""
@@ -332,6 +387,32 @@ class Index:
     def note(self, digest: bytes) -> Note:
         """Return a note, verified."""
         return Note.from_bytes(bytes(self._objects.read(digest, Kind.NOTE)))
+
+
+def _opened(row: tuple[Any, ...]) -> VersionRow:
+    """Return a row of ``model_metadata`` without its seal, which must fit."""
+    if mirror.seal(row[:-1]) != row[-1]:
+        raise DamagedIndexError("a row of the index does not match its checksum")
+    return VersionRow(*row[:-1])
+
+
+def _read(read: Callable[[bytes], _T], digest: bytes, *, lossy: bool) -> _T | None:
+    """Return a manifest or note; None instead of an error if it is lost and that is allowed."""
+    try:
+        return read(digest)
+    except (IntegrityError, ModelNotFoundError) as error:
+        if not lossy:
+            raise
+        _LOGGER.warning("object %s cannot be read: %s", digest.hex()[:12], error)
+        return None
+
+
+def _sealed(packs: Mapping[str, int]) -> str:
+    return digest_of(repr(sorted(packs.items())).encode()).hex()
+
+
+def _number(text: Any) -> int:
+    return int(text) if isinstance(text, str) and text.isdecimal() else -1
 
 
 def _moves(entry: LogEntry) -> Moves:

@@ -19,10 +19,19 @@ from friday_store.index.schema import NAMES, TABLES, VERSION
 
 _APPLICATION: Final = 0x46524459
 _PATIENCE: Final = 60.0
+_BUSY: Final = ("SQLITE_BUSY", "SQLITE_LOCKED")
+_UNUSABLE: Final = (
+    "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_NOLFS", "SQLITE_NOMEM",
+)  # fmt: skip
+_DAMAGE: Final = ("SQLITE_IOERR_SHORT_READ", "SQLITE_READONLY_DBMOVED")
 
 
 class DamagedIndexError(IntegrityError):
     """The index file is not a sound index of this repository; it can be thrown away."""
+
+
+class IndexFileError(StorageError):
+    """The index file cannot be used here: no space, no permission, or a failing disk; one in memory can."""
 
 
 class Database:
@@ -33,7 +42,7 @@ class Database:
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._path = path
+        self.path = path
         self._opened: tuple[int, sqlite3.Connection] | None = None
         self._lock = threading.RLock()
 
@@ -45,10 +54,11 @@ class Database:
                 yield self._connection()
             except sqlite3.OperationalError as error:
                 code = getattr(error, "sqlite_errorname", "")
-                if code in ("SQLITE_CORRUPT", "SQLITE_NOTADB") or "no such" in str(error) or "malformed" in str(error):
+                if code in _DAMAGE or not code.startswith((*_BUSY, *_UNUSABLE)):
                     raise DamagedIndexError(f"the index is damaged: {error}") from error
-                raise StorageError(f"cannot use the index {self._path}: {error}", hint=_hint(code)) from error
-            except sqlite3.DatabaseError as error:
+                kind = StorageError if code.startswith(_BUSY) else IndexFileError
+                raise kind(f"cannot use the index {self.path}: {error}", hint=_hint(code)) from error
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
                 raise DamagedIndexError(f"the index is damaged: {error}") from error
 
     def rows(self, sql: str, values: Mapping[str, Any] | Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -92,9 +102,12 @@ class Database:
         """Remove the file and what belongs to it; the next use makes a new one."""
         with self._lock:
             self.close()
-            if self._path is not None:
-                for suffix in ("", "-wal", "-shm", "-journal"):
-                    self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+            if self.path is not None:
+                try:
+                    for suffix in ("", "-wal", "-shm", "-journal"):
+                        self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+                except OSError as error:
+                    raise IndexFileError(f"cannot remove the index {self.path}: {error.strerror}") from error
 
     def dump(self) -> Iterator[str]:
         """Iterate over all rows of all tables as text, in key order: equal indexes give equal dumps."""
@@ -114,10 +127,10 @@ class Database:
 
     def _connection(self) -> sqlite3.Connection:
         if self._opened is None or self._opened[0] != os.getpid():
-            where = ":memory:" if self._path is None else str(self._private(self._path))
+            where = ":memory:" if self.path is None else str(self._private(self.path))
             connection = sqlite3.connect(where, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
             self._opened = (os.getpid(), connection)
-            if self._path is not None:
+            if self.path is not None:
                 connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA cache_size = -65536")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +18,7 @@ from friday_store import refs
 from friday_store.manifest import Manifest, Note
 
 STATUS: Final = "active"
+UNREADABLE: Final = "unreadable"
 SECTIONS: Final = (
     "metrics", "metadata", "hyperparameters", "training_data", "feature_importance", "pipeline_steps",
     "dependencies", "environment", "evaluation", "input_schema",
@@ -103,6 +105,18 @@ def row(birth: int, digest: bytes, origin: str, manifest: Manifest, folded: Fold
         origin,
         dumped(folded.details),
     )
+
+
+def unreadable(birth: int, digest: bytes, origin: str, name: str, version: str) -> tuple[Any, ...]:
+    """Return the row of a version whose manifest cannot be read: its ref is there, and nothing else is known."""
+    parsed = refs.check_version(version)
+    order = refs.precedence(parsed), int(parsed.prerelease is None)
+    return birth, digest.hex(), name, version, *order, "", "", UNREADABLE, "", "", 0, "", 0, 0, origin, "{}"
+
+
+def seal(row: tuple[Any, ...]) -> int:
+    """Return the checksum that stands beside a row of ``model_metadata``."""
+    return zlib.crc32(repr(row).encode(errors="surrogatepass"))
 
 
 def metric_rows(birth: int, folded: Folded) -> list[tuple[Any, ...]]:

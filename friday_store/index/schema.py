@@ -2,7 +2,8 @@
 
 Every row is a function of the log and the objects, so a rebuilt index equals one that followed the log entry by
 entry. Ids are births of refs (``seq << 24 | place``), never counters. Times are microseconds since 1970 UTC. A
-metric that is not a number is NULL. The mapped classes in :mod:`friday_store.index.rows` describe the same
+metric that is not a number is NULL. ``seal`` is the CRC-32 of a version's other columns, checked whenever a row is
+read: SQLite itself would show a row that the disk has changed. The mapped classes in :mod:`friday_store.index.rows` describe the same
 tables, and a test compares the two: fixed statements go to the driver as text, because importing SQLAlchemy
 costs 0.5 s of CPU and a command such as ``ls`` has 0.6 in all.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 TABLES: Final = (
     """CREATE TABLE model_metadata (
@@ -32,6 +33,7 @@ TABLES: Final = (
   updated_at BIGINT NOT NULL,
   origin TEXT NOT NULL,
   details TEXT NOT NULL,
+  seal BIGINT NOT NULL,
   UNIQUE (model_name, model_version)
 )""",
     "CREATE INDEX model_by_precedence ON model_metadata (model_name, stable, precedence, id)",

@@ -94,16 +94,31 @@ class ObjectStore:
         return tiers[full[0]] if full else []
 
     def find(self, digest: bytes) -> tuple[Directory, int] | None:
-        """Return the pack that has an object, and its place there; the newest packs are asked first."""
+        """Return the pack that has an object, and its place there; the newest packs are asked first.
+
+        Raises:
+            IntegrityError: No pack has it that can be read, and one cannot: lost packs hide no others.
+        """
+        lost: IntegrityError | None = None
         for name in reversed(list(self._sizes)):
-            directory = self.directory(name)
+            try:
+                directory = self.directory(name)
+            except IntegrityError as error:
+                lost = error
+                continue
             place = directory.find(digest)
             if place >= 0:
                 return directory, place
+        if lost is not None:
+            raise lost
         return None
 
     def __contains__(self, digest: bytes) -> bool:
-        return self.find(digest) is not None
+        """Whether a pack that can be read has it; what is lost is not there, so that it can be stored again."""
+        try:
+            return self.find(digest) is not None
+        except IntegrityError:
+            return False
 
     def read(self, digest: bytes, kind: Kind) -> Buffer:
         """Return the verified bytes of a small object.
@@ -189,6 +204,7 @@ class Batch:
         self._store = store
         self._written = written
         self._writer: PackWriter | None = None
+        self._packs = frozenset(store.live)
 
     def __enter__(self) -> Self:
         return self
@@ -242,6 +258,18 @@ class Batch:
         if not self._known(frame.digest):
             self._opened().add(frame, stored)
 
+    def trim(self) -> None:
+        """Leave out the chunks if other writers have stored all of them meanwhile."""
+        if self._writer is None or self._store.live.keys() == self._packs:
+            return
+        chunks = self._writer.chunks()
+        if chunks and all(digest in self._store for digest in chunks):
+            self.relied.update(chunks)
+            whole, self._writer = self._writer, None
+            with whole:
+                for frame, stored in whole.metadata:
+                    self.copy(frame, stored)
+
     def finish(self) -> Directory | None:
         """Make the new objects durable as one pack and return what it holds; None if nothing was new.
 
@@ -254,10 +282,10 @@ class Batch:
             return True
         if any(directory.find(digest) >= 0 for directory in self._written):
             return True
-        found = self._store.find(digest)
-        if found is not None:
+        known = digest in self._store
+        if known:
             self.relied.add(digest)
-        return found is not None
+        return known
 
     def _opened(self) -> PackWriter:
         if self._writer is None:

@@ -251,7 +251,7 @@ class PackWriter:
         self._pending: list[Buffer] = [HEADER]
         self._held = self._offset = len(HEADER)
         self._frames: dict[bytes, Frame] = {}
-        self._metadata: list[tuple[Frame, Buffer]] = []
+        self.metadata: list[tuple[Frame, Buffer]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -265,13 +265,17 @@ class PackWriter:
     def __len__(self) -> int:
         return len(self._frames)
 
+    def chunks(self) -> list[bytes]:
+        """Return the digests of the chunks that were added."""
+        return [frame.digest for frame in self._frames.values() if frame.kind is Kind.CHUNK]
+
     def add(self, frame: Frame, stored: Buffer) -> None:
         """Add an object's stored bytes; the frame's offset is filled in here. Known digests are passed over."""
         if frame.digest in self._frames:
             return
         if frame.kind is not Kind.CHUNK:
             self._frames[frame.digest] = frame
-            self._metadata.append((frame, stored))
+            self.metadata.append((frame, stored))
             return
         step = PAGE if frame.codec is Codec.RAW and frame.size >= BIG else LINE
         gap = -self._offset % step
@@ -293,7 +297,7 @@ class PackWriter:
     def finish(self) -> Directory:
         """Write metadata, directory and trailer, make the pack durable, and return what it holds."""
         data = self._offset
-        for frame, stored in self._metadata:
+        for frame, stored in self.metadata:
             self._frames[frame.digest] = frame._replace(offset=self._offset)
             self._append(stored)
         encoded = _encoded([self._frames[digest] for digest in sorted(self._frames)], data)

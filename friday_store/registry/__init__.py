@@ -7,7 +7,6 @@ version. A record is a plain dict, the caller's to change. What is refused is re
 from __future__ import annotations
 
 import contextlib
-import copy
 import datetime as dt
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,9 +15,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
 
 from friday_store import codec, refs, serializer
-from friday_store.default_plugins.formats import File
 from friday_store.errors import ConflictError, InvalidValueError, ModelNotFoundError
-from friday_store.hookspecs import Part, Serializer, SyncReport
+from friday_store.hookspecs import SyncReport
 from friday_store.index import VersionRow
 from friday_store.maintenance import Problem, fsck
 from friday_store.manifest import Note
@@ -210,10 +208,8 @@ class ModelRegistry:
         Raises:
             FridayStoreError: As :meth:`register_model`; :class:`SerializationError` for a file of another format.
         """
-        given = {"model_type": format, **options, "model": Path(path), "model_name": model_name, "serializer": None}
-        files = copy.copy(self.repository)
-        files.plugins = _OfFiles(self.plugins, format)
-        return self._register([_arguments(given)], f"register {model_name}", files)[0]
+        given = {"model_type": format, **options, "model": Path(path), "model_name": model_name, "serializer": format}
+        return self._register([_arguments(given)], f"register {model_name}")[0]
 
     def register_models(self, models: Iterable[Mapping[str, Any]]) -> list[str]:
         """Store many versions as one transaction and one pack, and return their ids in order.
@@ -258,12 +254,10 @@ class ModelRegistry:
         else:
             transaction.discard()
 
-    def _register(
-        self, models: Iterable[tuple[Any, str, Options]], message: str, repository: Repository | None = None
-    ) -> list[str]:
+    def _register(self, models: Iterable[tuple[Any, str, Options]], message: str) -> list[str]:
         running = self._open[0] if self._open else self.repository.transaction(message)
         try:
-            requests = [drafting.draft(running, repository or self.repository, *item) for item in models]
+            requests = [drafting.draft(running, self.repository, *item) for item in models]
         except BaseException:
             if self._open is None:
                 running.discard()
@@ -674,24 +668,6 @@ class ModelRegistry:
     def fsck(self, *, quick: bool = False) -> list[Problem]:
         """Return everything that is wrong with what is stored; see :mod:`friday_store.maintenance`."""
         return fsck(self.repository, quick=quick)
-
-
-class _OfFiles(Plugins):
-    """The same plugins, but that one format takes a path and writes the file there as its parts."""
-
-    def __init__(self, plugins: Plugins, format: str) -> None:  # noqa: A002 - the recorded word
-        assert plugins.reports is not None  # what is loaded once is shared
-        self.__dict__ = plugins.__dict__.copy()
-        self._native = plugins.serializer(format)
-
-    def serializer_for(self, model: object) -> Serializer:  # noqa: ARG002 - it is the path
-        native = copy.copy(self._native)
-        native.dump = self._parts  # type: ignore[method-assign]
-        return native
-
-    def _parts(self, model: Any) -> Iterable[Part]:
-        [whole] = File().dump(model)
-        return self._native.from_file(memoryview(whole.data))
 
 
 def _arguments(item: Mapping[str, Any]) -> tuple[Any, str, Options]:

@@ -9,21 +9,24 @@ compare-and-swap, and nothing is serialized twice.
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from friday_store.errors import ConflictError
+from friday_store.errors import ConflictError, IntegrityError, StorageError
 from friday_store.hookspecs import Committed, Part, RefUpdate
 from friday_store.log import EVERY, LogEntry, Move
 from friday_store.manifest import Artifact, Manifest, Note
 from friday_store.objects import Batch, Directory, Kind
+from friday_store.objects.pack import PackWriter
 from friday_store.refs import Ref
 
 if TYPE_CHECKING:
     from friday_store.repository import Repository
 
+_LOGGER: Final = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _ATTEMPTS: Final = 1000
 _PAUSE: Final = 0.002
@@ -141,27 +144,39 @@ class Transaction:
             self._batch = None
 
     def replace_packs(self, names: list[str]) -> None:
-        """Copy the objects of some packs into one new pack and put it in their place."""
+        """Copy the objects of some packs into one new pack and put it in their place, but for damaged ones."""
         repository = self._repository
         with repository.objects.writer() as writer:
-            for name in names:
-                for frame in repository.objects.directory(name):
-                    stored = repository.objects.stored(name, frame)
-                    frame.decoded(stored or b"")
-                    writer.add(frame, stored or b"")
+            whole = [name for name in names if self._copied(name, writer)]
+            if len(whole) < 2:
+                return
             merged = writer.finish()
-        while all(name in repository.objects.live for name in names):
-            entry = self._entry([merged], names)
+        while all(name in repository.objects.live for name in whole):
+            entry = self._entry([merged], whole)
             digest = repository.log.append(entry)
             repository.index.catch_up([(entry, digest)] if digest else None)
             if digest:
                 repository.objects.add(merged)
                 return
 
+    def _copied(self, name: str, writer: PackWriter) -> bool:
+        """Copy a pack's objects; False if it is damaged: then it stays as it is, for fsck to report."""
+        objects = self._repository.objects
+        try:
+            for frame in objects.directory(name):
+                stored = objects.stored(name, frame) or b""
+                frame.decoded(stored)
+                writer.add(frame, stored)
+        except IntegrityError as error:
+            _LOGGER.warning("pack %s is not merged: %s", name[:12], error)
+            return False
+        return True
+
     def _commit(self) -> LogEntry | None:
         """Make the pack durable and create the entry; None if a ref that it moves was moved by others."""
         repository = self._repository
         self._gate()
+        self.batch.trim()
         self._relied |= self.batch.relied
         directory = self.batch.finish()
         self.discard()
@@ -210,12 +225,15 @@ class Transaction:
 
     def _committed(self, entry: LogEntry) -> None:
         repository = self._repository
-        if entry.seq % EVERY == 0:
-            repository.log.checkpoint(entry.seq)
         if repository.plugins.listens("after_commit"):
             committed = Committed(entry.seq, entry.actor, entry.message, tuple(_updates(entry.refs)))
             repository.plugins.notify("after_commit", entry=committed)
-        repository.merge()
+        try:
+            if entry.seq % EVERY == 0:
+                repository.log.checkpoint(entry.seq)
+            repository.merge()
+        except (StorageError, IntegrityError) as error:  # the change is made: saying that it failed would be wrong
+            _LOGGER.warning("entry %d is made, but not the upkeep after it: %s", entry.seq, error)
 
 
 def _updates(moves: Iterable[Move]) -> list[RefUpdate]:

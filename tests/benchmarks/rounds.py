@@ -85,7 +85,7 @@ def versions(store: Store, first: Any, second: Any, suffix: str = "") -> tuple[M
         suffix: Appended to the name of every measure.
 
     Returns:
-        The handle of the first, and ``register``, ``load`` (the second time, files in the page cache), ``load
+        The handle of the first, and ``register``, ``load`` (the third time, files in the page cache and known), ``load
         first`` (right after registering), ``second``, ``load second``; ``bytes`` stored by the first and ``share``
         of that added by the second; ``peak``, by how many bytes resident memory rose while registering.
     """
@@ -98,6 +98,8 @@ def versions(store: Store, first: Any, second: Any, suffix: str = "") -> tuple[M
     load_first, loaded = timed(store.load, handle)
     same(first, loaded)
     del loaded
+    settle()
+    store.load(handle)
     load, loaded = timed(store.load, handle)
     del loaded
     settle()
