@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         VersionExistsError,
     )
     from friday_store.hookspecs import Part, Serializer, Trainer, hookimpl
+    from friday_store.index.rows import ModelMetadata, ModelMetric, ModelTag
     from friday_store.loader import ModelLoader, load_model, load_model_for_prediction
     from friday_store.market import MarketDataModelTrainer, ModelType, PredictionTarget
     from friday_store.registry import ModelRegistry, ModelStatus
@@ -39,9 +40,12 @@ _HOMES: Final = {
     "InvalidValueError": "errors",
     "MarketDataModelTrainer": "market",
     "ModelLoader": "loader",
+    "ModelMetadata": "index.rows",
+    "ModelMetric": "index.rows",
     "ModelNotFoundError": "errors",
     "ModelRegistry": "registry",
     "ModelStatus": "registry",
+    "ModelTag": "index.rows",
     "ModelType": "market",
     "Part": "hookspecs",
     "PluginError": "errors",
@@ -68,9 +72,12 @@ __all__ = [
     "InvalidValueError",
     "MarketDataModelTrainer",
     "ModelLoader",
+    "ModelMetadata",
+    "ModelMetric",
     "ModelNotFoundError",
     "ModelRegistry",
     "ModelStatus",
+    "ModelTag",
     "ModelType",
     "Part",
     "PluginError",

@@ -159,8 +159,8 @@ class Manifest:
         """
         refs.check_name(self.name, "model name")
         refs.check_version(self.version)
-        _require(self.size in _SIZES, "size", "a number of bytes")
-        _require(self.time in _TIMES, "time", "microseconds since 1970")
+        _require(_is_in(_SIZES, self.size), "size", "a number of bytes")
+        _require(_is_in(_TIMES, self.time), "time", "microseconds since 1970")
         _require(_are_numbers(self.facts.get("metrics", {})), "metrics", "numbers by name")
 
     def payload(self) -> bytes:
@@ -236,12 +236,12 @@ class Note:
         Raises:
             InvalidValueError: The time, or what the body of a known type must have, cannot be.
         """
-        _require(self.time in _TIMES, "time", "microseconds since 1970")
+        _require(_is_in(_TIMES, self.time), "time", "microseconds since 1970")
         if self.type == "metrics":
             step = self.body.get("step")
             _require(_are_numbers(self.body.get("metrics", {})), "metrics", "numbers by name")
-            _require(step is None or (type(step) is int and step in _STEPS), "step", "a whole number of 64 bits")
-            _require(self.body.get("time", self.time) in _TIMES, "time", "microseconds since 1970")
+            _require(step is None or _is_in(_STEPS, step), "step", "a whole number of 64 bits")
+            _require(_is_in(_TIMES, self.body.get("time", self.time)), "time", "microseconds since 1970")
         elif self.type == "metadata":
             _require(isinstance(self.body.get("changes", {}), Mapping), "changes", "a mapping")
 
@@ -283,6 +283,10 @@ def _believed(kind: str) -> Iterator[None]:
 def _require(sound: bool, path: str, wanted: str) -> None:  # noqa: FBT001 - the outcome of a check
     if not sound:
         raise InvalidValueError(f"{path}: expected {wanted}", path=path)
+
+
+def _is_in(limits: range, value: Any) -> bool:
+    return type(value) is int and value in limits  # a range would look for any other type one by one
 
 
 def _are_numbers(value: Any) -> bool:

@@ -65,7 +65,7 @@ def run(folder: str, *, fast: bool = False, symbols: Sequence[str] = (), say: Sa
         _title(say, "1. Prices to features")
         _prepare(place, {symbol: bars[symbol] for symbol in chosen}, say)
         _title(say, "2. Train on two evenings, and register")
-        rows = _train(registry, place, bars, chosen, targets, say)
+        rows = _train(registry, place, {symbol: bars[symbol] for symbol in chosen}, targets, say)
         _title(say, "3. Is it any good?")
         _judge(rows, say)
         _title(say, "4. The better one goes into production, and is loaded back")
@@ -109,7 +109,6 @@ def _train(
     registry: ModelRegistry,
     place: Path,
     bars: dict[str, pd.DataFrame],
-    symbols: Sequence[str],
     targets: Sequence[str],
     say: Say,
 ) -> list[ResultRow]:
@@ -120,12 +119,12 @@ def _train(
     rows: list[ResultRow] = []
     for evening, folder in ((f"{EARLIER} days ago", "data/earlier"), ("tonight", "data/processed")):
         if folder == "data/earlier":
-            for symbol in symbols:
-                write_processed(prepare_ohlcv(bars[symbol].iloc[:-EARLIER]), place / folder, symbol, TIMEFRAME)
+            for symbol, raw in bars.items():
+                write_processed(prepare_ohlcv(raw.iloc[:-EARLIER]), place / folder, symbol, TIMEFRAME)
         say(f"  {evening}:")
         trainer = MarketDataModelTrainer(place / folder, registry=registry, progress=lambda row: say(_line(row)))
         rows = list(trainer.train_models_for_all_symbols(
-            symbols, timeframes=[TIMEFRAME], target_types=targets, forecast_horizons=[HORIZON], model_types=MODELS
+            list(bars), timeframes=[TIMEFRAME], target_types=targets, forecast_horizons=[HORIZON], model_types=MODELS
         ))  # fmt: skip
     return rows
 
@@ -144,9 +143,8 @@ def _judge(rows: Sequence[ResultRow], say: Say) -> None:
         known = [skill for skill in skills if not math.isnan(skill)]
         if known:
             mean = sum(known) / len(known)
-            say(
-                f"  {target:<16} skill over the naive forecast: mean {mean:+.3f}, from {min(known):+.3f} to {max(known):+.3f}"
-            )
+            spread = f"from {min(known):+.3f} to {max(known):+.3f}"
+            say(f"  {target:<16} skill over the naive forecast: mean {mean:+.3f}, {spread}")
     say("  Skill is the share of the naive forecast's error that a model takes away: 0 is no better, 1 is perfect.")
     say("  The direction of the next day is close to a coin toss, and these models do not change that: do not trade")
     say("  on it. How much prices move is easier, because calm and wild days come in runs.")
@@ -195,9 +193,8 @@ def _look_back(registry: ModelRegistry, rows: Sequence[ResultRow], say: Say) -> 
     records = registry.list_models()
     plain = sum(record["size_bytes"] for record in records)
     stored = sum(registry.repository.objects.live.values())
-    say(
-        f"  {len(records)} versions: {_mib(plain)} as plain pickles, {_mib(stored)} stored ({1 - stored / plain:.0%} saved)"
-    )
+    saved = f"{1 - stored / plain:.0%} saved"
+    say(f"  {len(records)} versions: {_mib(plain)} as plain pickles, {_mib(stored)} stored ({saved})")
 
 
 def _push(registry: ModelRegistry, place: Path, say: Say) -> None:

@@ -85,35 +85,13 @@ def ls(
         order = sort.replace("model_", "", 1) if sort and sort.lstrip("-") in ("model_name", "model_version") else sort
         listing(session, VERSIONS, registry.list_models(glob, tags=tags, order_by=order, limit=limit))
         return
-    found = list(_models(registry.list_models(glob, tags=tags)))
+    found = registry.list_summaries(glob, tags=tags)
     if sort is not None:
         if sort.lstrip("-") not in _SORTS:
             raise click.UsageError(f"models sort by {', '.join(_SORTS)}, not {sort!r}; --versions sort by more")
         key = sort.lstrip("-")
         found.sort(key=lambda row: row["precedence"] if key == "model_version" else row[key], reverse=sort[0] == "-")
     listing(session, _MODELS, found[:limit])
-
-
-def _models(records: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Iterate over the models of some versions, which come by name and highest first."""
-    from friday_store import refs
-
-    for name, group in itertools.groupby(records, key=lambda record: str(record["model_name"])):
-        versions = list(group)
-        stable = (record for record in versions if "-" not in record["model_version"].partition("+")[0])
-        highest = next(stable, versions[0])
-        yield {
-            "model_name": name,
-            "model_version": highest["model_version"],
-            "model_id": highest["model_id"],
-            "versions": len(versions),
-            "aliases": {alias: record["model_version"] for record in versions for alias in record["aliases"]},
-            "tags": sorted({tag for record in versions for tag in record["tags"]}),
-            "size_bytes": sum(record["size_bytes"] for record in versions),
-            "created_at": min(record["created_at"] for record in versions),
-            "updated_at": max(record["updated_at"] for record in versions),
-            "precedence": refs.precedence(refs.check_version(highest["model_version"])),
-        }
 
 
 @click.command(cls=Command, examples=["show aapl_1d", "show aapl_1d@production --files", "show aapl_1d:1.0.0 --json"])

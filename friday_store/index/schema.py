@@ -1,22 +1,24 @@
-"""The tables of the index, as SQL that SQLite and PostgreSQL both read.
+"""The tables of the index, as SQL for SQLite.
 
 Every row is a function of the log and the objects, so a rebuilt index equals one that followed the log entry by
 entry. Ids are births of refs (``seq << 24 | place``), never counters. Times are microseconds since 1970 UTC. A
 metric that is not a number is NULL. ``seal`` is the CRC-32 of a version's other columns, checked whenever a row is
-read: SQLite itself would show a row that the disk has changed. The mapped classes in :mod:`friday_store.index.rows` describe the same
-tables, and a test compares the two: fixed statements go to the driver as text, because importing SQLAlchemy
-costs 0.5 s of CPU and a command such as ``ls`` has 0.6 in all.
+read: SQLite itself would show a row that the disk has changed.
+
+The mapped classes in :mod:`friday_store.index.rows` describe the same tables for anyone's own SQLAlchemy session, and
+a test compares the two. The package's own fixed statements go to the driver as text, because importing SQLAlchemy
+costs 0.5 s of CPU, and a command such as ``ls`` has 0.6 in all.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-VERSION: Final = 2
+VERSION: Final = 1
 
 TABLES: Final = (
     """CREATE TABLE model_metadata (
-  id BIGINT NOT NULL PRIMARY KEY,
+  id INTEGER NOT NULL PRIMARY KEY,
   model_id VARCHAR(64) NOT NULL UNIQUE,
   model_name TEXT NOT NULL,
   model_version TEXT NOT NULL,
@@ -47,7 +49,7 @@ TABLES: Final = (
   version_id BIGINT NOT NULL REFERENCES model_metadata (id),
   position INTEGER NOT NULL,
   name TEXT NOT NULL,
-  value DOUBLE PRECISION,
+  value REAL,
   step BIGINT,
   time BIGINT NOT NULL,
   PRIMARY KEY (version_id, position)

@@ -404,6 +404,20 @@ class ModelRegistry:
         found = records(self.repository.index, rows)
         return frame(found) if as_frame else found
 
+    def list_summaries(
+        self, name_filter: str | None = None, *, tags: Iterable[str] = (), status: str | None = None
+    ) -> list[Record]:
+        """Return one record per model, sorted by name, over its versions that pass the filters.
+
+        Its keys: ``model_name``, ``model_version`` and ``model_id`` of the highest, ``versions`` (how many),
+        ``aliases`` (name to version), ``tags``, ``size_bytes`` (of all), ``created_at`` (the first's), ``updated_at``
+        (the last's), ``precedence`` (text that sorts as the versions do).
+        """
+        found = listing.summaries(self.repository.index, listing.Filter(name_filter, tuple(tags), status=status))
+        for summary in found:
+            summary |= {key: moment(summary[key]) for key in ("created_at", "updated_at")}
+        return found
+
     def model_names(self, name_filter: str | None = None) -> list[str]:
         """Return the names of all models, sorted."""
         return listing.names(self.repository.index, name_filter)

@@ -22,6 +22,22 @@ _ORDERS: Final = {
 _METRIC: Final = (
     "(SELECT x.value FROM model_metrics x WHERE x.version_id = m.id AND x.name = ? ORDER BY x.position DESC LIMIT 1)"
 )
+_SUMMARY: Final = """
+    SELECT model_name, model_version, model_id, precedence, versions, size, created, updated FROM (
+      SELECT m.model_name, m.model_version, m.model_id, m.precedence,
+        ROW_NUMBER() OVER (PARTITION BY m.model_name ORDER BY m.stable DESC, m.precedence DESC, m.id DESC) AS place,
+        COUNT(*) OVER (PARTITION BY m.model_name) AS versions,
+        SUM(m.size_bytes) OVER (PARTITION BY m.model_name) AS size,
+        MIN(m.created_at) OVER (PARTITION BY m.model_name) AS created,
+        MAX(m.updated_at) OVER (PARTITION BY m.model_name) AS updated
+      FROM model_metadata m WHERE %s) ranked
+    WHERE place = 1 ORDER BY model_name"""
+_SUMMARY_TAGS: Final = """
+    SELECT DISTINCT m.model_name, x.tag FROM model_tags x JOIN model_metadata m ON m.id = x.version_id
+    WHERE %s ORDER BY m.model_name, x.tag"""
+_SUMMARY_ALIASES: Final = """
+    SELECT m.model_name, x.alias, m.model_version FROM model_aliases x JOIN model_metadata m ON m.model_id = x.model_id
+    WHERE %s ORDER BY m.model_name, x.alias"""
 _BY_DEFAULT: Final = "ORDER BY m.model_name, m.precedence DESC, m.id DESC"
 
 
@@ -59,6 +75,31 @@ def listed(index: Index, wanted: Filter) -> list[VersionRow]:
             raise InvalidValueError(f"limit: a whole number from 0, not {wanted.limit!r}", path="limit")
         limit = f" LIMIT {wanted.limit}"
     return index.versions(" AND ".join(conditions) or "1 = 1", [*values, *ordering], order + limit)
+
+
+def summaries(index: Index, wanted: Filter) -> list[dict[str, Any]]:
+    """Return one summary per model over its versions that pass, sorted by name; times as the index has them."""
+    conditions, values = _conditions(wanted)
+    where = " AND ".join(conditions) or "1 = 1"
+    found: dict[str, dict[str, Any]] = {}
+    for name, version, model_id, precedence, count, size, created, updated in index.rows(_SUMMARY % where, values):
+        found[name] = {
+            "model_name": name,
+            "model_version": version,
+            "model_id": model_id,
+            "versions": count,
+            "aliases": {},
+            "tags": [],
+            "size_bytes": size,
+            "created_at": created,
+            "updated_at": updated,
+            "precedence": precedence,
+        }
+    for name, tag in index.rows(_SUMMARY_TAGS % where, values):
+        found[name]["tags"].append(tag)
+    for name, alias, version in index.rows(_SUMMARY_ALIASES % where, values):
+        found[name]["aliases"][alias] = version
+    return list(found.values())
 
 
 def names(index: Index, pattern: str | None) -> list[str]:

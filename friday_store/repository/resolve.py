@@ -53,6 +53,9 @@ def resolve(index: Index, log: Log, text: str) -> VersionRow:
         raise _not_found(index, text, readings)
     model_id, reading = next(iter(found.items()))
     rows = index.versions("m.model_id = ?", (model_id,))
+    if not rows and reading.time is None and not reading.up:
+        index.rebuild()  # it named a version that it does not have
+        rows = index.versions("m.model_id = ?", (model_id,))
     if not rows:
         raise ModelNotFoundError(
             f"{text!r} is version {model_id[:12]}, which was deleted",

@@ -139,7 +139,7 @@ def test_an_unexpected_error(work: Path, run: Run, monkeypatch: pytest.MonkeyPat
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("by\nnothing")
 
-    monkeypatch.setattr(ModelRegistry, "list_models", broken)
+    monkeypatch.setattr(ModelRegistry, "list_summaries", broken)
     result = run("ls", "-n", "3")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == ("error: unexpected ZeroDivisionError: by nothing\nhint: friday-store --debug ls -n 3\n")
@@ -154,7 +154,7 @@ def test_an_interrupt(work: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ModelRegistry, "list_models", interrupted)
+    monkeypatch.setattr(ModelRegistry, "list_summaries", interrupted)
     result = run("ls")
     assert (result.exit_code, result.output) == (130, "")
 

@@ -12,15 +12,6 @@ from tests.faults.crew import Crew
 from tests.faults.stored import Truth
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keep this user's own folders out of the tests, and the other way round."""
-    folder = tmp_path / "home"
-    monkeypatch.setenv("FRIDAY_STORE_HOME", str(folder))
-    monkeypatch.delenv("FRIDAY_STORE_URL", raising=False)
-    return folder
-
-
 @pytest.fixture(scope="session")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Truth]:
     """A registry with something of everything, and what it answers; to be copied, not changed."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -191,6 +190,4 @@ def forget_index(root: Path) -> None:
 
 def temporaries(root: Path) -> list[str]:
     """Return the temporary files below a folder."""
-    return [
-        os.path.join(where, name) for where, _, names in os.walk(root) for name in names if name.startswith(".tmp-")
-    ]
+    return [str(path) for path in root.rglob(".tmp-*")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import struct
@@ -11,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from friday_store import FridayStoreError, IntegrityError
-from friday_store.log import LogEntry, entry_path
 from friday_store.digest import digest_of
+from friday_store.log import LogEntry, entry_path
 from friday_store.objects.pack import TRAILER
 from tests.faults import stored
 from tests.faults.stored import Truth
@@ -107,32 +108,43 @@ def test_every_file_of_another_length_is_reported(varied: tuple[Path, Truth], mo
     assert stored.problems(root) == []
 
 
-def test_a_damaged_registry_still_gives_what_is_whole(varied: tuple[Path, Truth]) -> None:
-    """I3: a pack that is lost takes its own versions with it and no others, with or without an index."""
+def test_a_lost_pack_takes_no_others_with_it(varied: tuple[Path, Truth], tmp_path: Path) -> None:
+    """I3: a pack that is cut short takes its own versions with it and no others, with or without an index."""
     root, truth = varied
     with stored.opened(root) as registry:
-        registry.list_models()
-        live = root / "packs" / f"{list(registry.repository.objects.live)[-2]}.pack"
-        lost = {frame.digest for frame in registry.repository.objects.directory(live.stem)}
-        within = {
+        records = registry.list_models()
+        objects = registry.repository.objects
+        held = {name: {frame.digest for frame in objects.directory(name)} for name in objects.live}
+    lost_versions = 0
+    for number, (name, digests) in enumerate(held.items()):
+        copy = stored.copied(root, tmp_path / f"copy{number}")
+        path = copy / "packs" / f"{name}.pack"
+        stored.overwrite(path, path.read_bytes()[:-1])
+        lost = {
             record["model_id"]
-            for record in registry.list_models()
-            if bytes.fromhex(record["model_id"]) in lost or bytes.fromhex(record["artifact"]) in lost
+            for record in records
+            if {bytes.fromhex(record["model_id"]), bytes.fromhex(record["artifact"])} & digests
         }
-    assert within
-    stored.overwrite(live, live.read_bytes()[:-1])
-    for index in ("there", "gone"):
-        if index == "gone":
-            stored.forget_index(root)
-        with stored.opened(root) as registry:
-            assert any(problem.path.endswith(live.name) for problem in registry.fsck())
-            for record in registry.list_models():
-                if record["model_id"] not in within:
+        lost_versions += len(lost)
+        for index in ("there", "gone", "remade"):
+            if index == "gone":
+                stored.forget_index(copy)
+            with stored.opened(copy) as registry:
+                assert {record["model_id"] for record in registry.list_models()} == {r["model_id"] for r in records}
+                for record in records:
                     revision = record["model_id"]
-                    assert stored.fingerprint(registry.load_model(revision)) == truth.loads[revision]
-            for revision in within:
-                with pytest.raises(IntegrityError):
-                    registry.load_model(revision)
+                    if revision in lost:
+                        with pytest.raises(IntegrityError):
+                            registry.load_model(revision)
+                    else:
+                        assert stored.fingerprint(registry.load_model(revision)) == truth.loads[revision]
+                assert any(problem.path.endswith(path.name) for problem in registry.fsck())
+        with stored.opened(copy) as registry:
+            for again in range(18):
+                registry.register_model({"again": again}, "rules")
+            assert registry.load_model("rules") == {"again": 17}
+            assert registry.get_latest_version("rules") == "1.0.34"
+    assert lost_versions >= len(records)
 
 
 def test_pulling_does_not_spread_damage(varied: tuple[Path, Truth], tmp_path: Path) -> None:
@@ -148,16 +160,12 @@ def test_pulling_does_not_spread_damage(varied: tuple[Path, Truth], tmp_path: Pa
         for data in (sound[: len(sound) // 2], bytes(byte ^ (random_.random() < 0.01) for byte in sound)):
             stored.overwrite(path, data)
             with stored.opened(tmp_path / f"target{number}{len(data) == len(sound)}") as target:
-                try:
+                with contextlib.suppress(FridayStoreError):
                     target.pull(str(root))
-                except FridayStoreError:
-                    pass
                 assert target.fsck() == []
             with stored.opened(root) as damaged:
-                try:
+                with contextlib.suppress(FridayStoreError):
                     damaged.pull(str(good))
-                except FridayStoreError:
-                    pass
             assert stored.wrong_loads(root, dict(sorted(truth.loads.items())[::5])) == []
         stored.overwrite(path, sound)
     assert stored.problems(good) == []

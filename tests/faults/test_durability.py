@@ -88,7 +88,7 @@ def _call(found: re.Match[str]) -> Call:
     elif name in ("link", "rename", "unlink", "mkdir"):
         paths = quoted
     else:
-        paths = [os.path.join(handle, path) for handle, path in zip(handles, quoted, strict=False)]
+        paths = [str(Path(handle, path)) for handle, path in zip(handles, quoted, strict=False)]
     return Call(name, paths, text, ok=not found[4].startswith("-"))
 
 
@@ -98,6 +98,10 @@ def _traced(what: str, root: Path, other: Path, folder: Path) -> list[Call]:
     script = [sys.executable, "-c", _SCRIPT, what, str(root), str(other)]
     subprocess.run([*command, *script], check=True, cwd=ROOT, timeout=120, env={**os.environ})
     return [call for call in _calls(trace) if call.ok]
+
+
+def _above(path: str) -> str:
+    return str(Path(path).parent)
 
 
 def _faults(calls: list[Call], root: Path) -> tuple[list[str], list[str]]:
@@ -116,17 +120,17 @@ def _faults(calls: list[Call], root: Path) -> tuple[list[str], list[str]]:
             synced |= set(call.paths)
             folders -= set(call.paths)
         elif call.name in ("mkdirat", "mkdir") and any(path.startswith(str(root)) for path in call.paths):
-            folders.add(os.path.dirname(call.paths[-1]))
+            folders.add(_above(call.paths[-1]))
         elif call.name in ("linkat", "link", "rename", "renameat", "renameat2") and inside:
             source, target = call.paths[0], call.paths[1]
             published.append(target.removeprefix(below))
             if source not in synced:
                 wrong.append(f"published before its bytes were synced: {target}")
-            if os.path.dirname(source) != os.path.dirname(target):
+            if _above(source) != _above(target):
                 wrong.append(f"made in another folder: {source} -> {target}")
             if "/log/" in target and folders:
                 wrong.append(f"{target} came before these folders were synced: {sorted(folders)}")
-            folders.add(os.path.dirname(target))
+            folders.add(_above(target))
     wrong += [f"never synced: {folder}" for folder in sorted(folders)]
     return wrong, published
 

@@ -9,37 +9,39 @@ from pathlib import Path
 import pytest
 
 from tests.faults import stored
+from tests.faults.crew import Crew, said
 from tests.faults.stored import Truth
+from tests.faults.worker import content
 
 
-def _deleted(path: Path, others: Path) -> None:  # noqa: ARG001 - one signature for all
+def _deleted(path: Path, others: Path) -> None:
     path.unlink()
 
 
-def _zeroed(path: Path, others: Path) -> None:  # noqa: ARG001
+def _zeroed(path: Path, others: Path) -> None:
     path.write_bytes(bytes(path.stat().st_size))
 
 
-def _emptied(path: Path, others: Path) -> None:  # noqa: ARG001
+def _emptied(path: Path, others: Path) -> None:
     path.write_bytes(b"")
 
 
-def _halved(path: Path, others: Path) -> None:  # noqa: ARG001
+def _halved(path: Path, others: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def _one_page_short(path: Path, others: Path) -> None:  # noqa: ARG001
+def _one_page_short(path: Path, others: Path) -> None:
     path.write_bytes(path.read_bytes()[:-4096])
 
 
-def _scrambled(path: Path, others: Path) -> None:  # noqa: ARG001
+def _scrambled(path: Path, others: Path) -> None:
     data = bytearray(path.read_bytes())
     for place in random.Random("I12").sample(range(100, len(data)), 500):
         data[place] ^= 0xFF
     path.write_bytes(bytes(data))
 
 
-def _text(path: Path, others: Path) -> None:  # noqa: ARG001
+def _text(path: Path, others: Path) -> None:
     path.write_bytes(b"no database at all\n" * 1000)
 
 
@@ -131,3 +133,23 @@ def test_an_open_registry_survives_the_loss_of_its_index(varied: tuple[Path, Tru
         assert registry.load_model("new") == {"after": 1}
         for revision, expected in truth.loads.items():
             assert stored.fingerprint(registry.load_model(revision)) == expected
+
+
+def test_many_processes_make_one_lost_index_anew(crew: Crew, varied: tuple[Path, Truth], tmp_path: Path) -> None:
+    """I12: eight processes that find the index lost, and write at once, lose nothing and agree afterwards."""
+    root, truth = varied
+    path = root / "index.db"
+    for attempt, change in enumerate((_deleted, _zeroed, _scrambled, _text)):
+        change(path, tmp_path)
+        words = [tmp_path / f"said{attempt}.{number}" for number in range(8)]
+        writers = [
+            crew.start("register", one, root=root, name=f"new{number % 3}", first=attempt * 100 + number, count=3)
+            for number, one in enumerate(words)
+        ]
+        assert [crew.wait(writer) for writer in writers] == [0] * 8, [said(one)[-1] for one in words]
+        with stored.opened(root) as registry:
+            assert registry.fsck() == []
+            for one in words:
+                for _, number, digest in said(one)[1:]:
+                    assert registry.load_model(digest) == content(number)
+    assert stored.wrong_loads(root, truth.loads) == []

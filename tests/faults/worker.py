@@ -75,15 +75,15 @@ def one(root: str, what: str, number: int, other: str = "") -> None:
     say("done", what)
 
 
-def killed(root: str, what: str, number: int, at: int, after: bool, calls: bool, other: str = "") -> None:  # noqa: FBT001
-    """Carry out one changing command and die at its ``at``-th call, or say how many there are."""
+def killed(root: str, what: str, number: int, *, at: int, calls: bool, other: str = "") -> None:
+    """Carry out one changing command and die before its ``at``-th call, or say how many there are."""
     if calls:
-        strike = Strike(at, after, die)
+        strike = Strike(at, after=False, action=die)
         with faulty_calls(strike):
             one(root, what, number, other)
         say("calls", len(strike.seen))
     else:
-        with faulty_storage(Fault(at, moment="after" if after else "before", action=die)) as storages:
+        with faulty_storage(Fault(at, action=die)) as storages:
             one(root, what, number, other)
         say("calls", len(storages[0].calls))
 
