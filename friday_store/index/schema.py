@@ -19,7 +19,7 @@ VERSION: Final = 1
 TABLES: Final = (
     """CREATE TABLE model_metadata (
   id INTEGER NOT NULL PRIMARY KEY,
-  model_id VARCHAR(64) NOT NULL UNIQUE,
+  model_id VARCHAR(64) NOT NULL,
   model_name TEXT NOT NULL,
   model_version TEXT NOT NULL,
   precedence TEXT NOT NULL,
@@ -36,6 +36,7 @@ TABLES: Final = (
   origin TEXT NOT NULL,
   details TEXT NOT NULL,
   seal BIGINT NOT NULL,
+  UNIQUE (model_id),
   UNIQUE (model_name, model_version)
 )""",
     "CREATE INDEX model_by_precedence ON model_metadata (model_name, stable, precedence, id)",
