@@ -256,7 +256,7 @@ class Plugins:
 
     def _add_serializers(self, owner: str, answer: Any) -> None:
         for serializer in self._listed(owner, answer):
-            if not isinstance(serializer, Serializer) or not isinstance(serializer.name, str):
+            if not self._fits(owner, serializer, Serializer):
                 self._report(owner, f"register_serializers returned {type(serializer).__qualname__}, not a Serializer")
             elif serializer.name in self._serializers:
                 self._report(
@@ -269,12 +269,21 @@ class Plugins:
     def _add_trainers(self, owner: str, answer: Any) -> None:
         assert self._trainers is not None
         for trainer in self._listed(owner, answer):
-            if not isinstance(trainer, Trainer) or not isinstance(trainer.name, str):
+            if not self._fits(owner, trainer, Trainer):
                 self._report(owner, f"register_trainers returned {type(trainer).__qualname__}, not a Trainer")
             elif trainer.name in self._trainers:
                 self._report(owner, f"trainer {trainer.name!r} is already there")
             else:
                 self._trainers[trainer.name] = trainer
+
+    def _fits(self, owner: str, found: Any, protocol: type) -> bool:
+        """Whether ``found`` is an instance (a class has the same attributes) with a name; asking runs its code."""
+        return bool(
+            self._ask(
+                owner,
+                lambda: not isinstance(found, type) and isinstance(found, protocol) and isinstance(found.name, str),  # type: ignore[attr-defined]
+            )
+        )
 
     def _listed(self, owner: str, answer: Any) -> Sequence[Any]:
         if isinstance(answer, Iterable) and not isinstance(answer, str | bytes):

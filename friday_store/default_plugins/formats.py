@@ -4,7 +4,7 @@
 ``joblib``  code    part ``joblib``: an uncompressed joblib file
 ``numpy``   data    part ``arrays``: JSON list of name, dtype, shape and order; part ``array/N``:
                     the N-th array's bytes, which load as a view; no object dtype, ever
-``json``    data    part ``json``: UTF-8 JSON with sorted keys
+``json``    data    part ``json``: UTF-8 JSON, with sorted keys unless it came as a file
 ``file``    data    part ``file``: the file's bytes, never interpreted; loads as ``bytes``
 ==========  ======  ===========================================================================
 """
@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from friday_store.default_plugins.pickle5 import culprit
+from friday_store.default_plugins.pickle5 import FAILURES, culprit
 from friday_store.errors import SerializationError
 from friday_store.hookspecs import Part, Safety
 
@@ -47,7 +47,7 @@ class Joblib:
         target = io.BytesIO()
         try:
             joblib.dump(model, target, compress=0, protocol=5)
-        except (TypeError, AttributeError, ValueError, OSError) as error:
+        except FAILURES as error:
             where, why = culprit(model, error)
             raise SerializationError(f"{where} cannot be pickled: {why}") from error
         return [Part("joblib", target.getbuffer())]
@@ -172,9 +172,10 @@ class Json:
 
     def from_file(self, data: memoryview) -> list[Part]:
         try:
-            return self.dump(json.loads(bytes(data)))
+            json.loads(bytes(data))
         except (ValueError, RecursionError) as error:
             raise SerializationError(f"not a JSON file: {error}") from error
+        return [Part("json", data)]
 
 
 class File:

@@ -18,7 +18,7 @@ from friday_store.hookspecs import Part, Safety
 
 _OUT_OF_BAND: Final = 64 << 10
 _DEPTH: Final = 8
-_FAILURES: Final = (pickle.PickleError, TypeError, AttributeError, ValueError, RecursionError, ImportError, OSError)
+FAILURES: Final = (pickle.PickleError, TypeError, AttributeError, ValueError, RecursionError, ImportError, OSError)
 
 
 class Pickle5:
@@ -48,7 +48,7 @@ class Pickle5:
 
         try:
             skeleton = pickle.dumps(model, protocol=5, buffer_callback=keep)
-        except _FAILURES as error:
+        except FAILURES as error:
             where, why = culprit(model, error)
             raise SerializationError(
                 f"{where} cannot be pickled: {why}",
@@ -117,7 +117,7 @@ def culprit(model: Any, error: BaseException) -> tuple[str, str]:
             seen.add(id(value))
             try:
                 pickle.dumps(value, protocol=5, buffer_callback=lambda _: False)
-            except _FAILURES as inner:
+            except FAILURES as inner:
                 path, model, where, why = f"{path}{name}", value, f"attribute {path}{name}", str(inner)
                 break
         else:

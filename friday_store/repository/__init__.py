@@ -105,6 +105,8 @@ class Repository:
             self.id = _format_id(data, self.storage.url)
             _warn_of_strangers(self.storage.root)
         elif foreign := [e.name for e in self.storage.list("") if not e.name.startswith(".")]:
+            if FORMAT_FILE in foreign:  # somebody made it between the two looks
+                return self._load()
             raise RepositoryError(
                 f"{self.storage.url} is not a friday-store repository: it holds {foreign[0]!r} and no {FORMAT_FILE}",
                 hint="name another folder, or make one: friday-store init NEW_FOLDER",

@@ -78,7 +78,7 @@ def test_readers_among_writers(crew: Crew, tmp_path: Path, each: int) -> None:
         crew.start("register", path, root=root, name="m", first=(number + 1) * 1000, count=each, tag="t")
         for number, path in enumerate(words)
     ]
-    assert [crew.wait(writer) for writer in writers] == [0, 0]
+    assert [crew.wait(writer) for writer in writers] == [0, 0], [said(path)[-1] for path in words]
     stop.touch()
     assert [crew.wait(reader) for reader in running] == [0] * 4, [said(path)[-1] for path in readers]
     committed = {0} | {number for path in words for _, number, _ in said(path)[1:]}

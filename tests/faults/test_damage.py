@@ -163,9 +163,8 @@ def test_pulling_does_not_spread_damage(varied: tuple[Path, Truth], tmp_path: Pa
                 with contextlib.suppress(FridayStoreError):
                     target.pull(str(root))
                 assert target.fsck() == []
-            with stored.opened(root) as damaged:
-                with contextlib.suppress(FridayStoreError):
-                    damaged.pull(str(good))
+            with stored.opened(root) as damaged, contextlib.suppress(FridayStoreError):
+                damaged.pull(str(good))
             assert stored.wrong_loads(root, dict(sorted(truth.loads.items())[::5])) == []
         stored.overwrite(path, sound)
     assert stored.problems(good) == []

@@ -202,9 +202,10 @@ def test_notes_of_unknown_types_are_kept() -> None:
 
 def test_what_could_not_be_read_cannot_be_made() -> None:
     """An impossible value is refused where it is made, before anything is written."""
-    for name, value in (("size", -1), ("time", 1 << 63), ("facts", {"metrics": {"a": "b"}})):
+    impossible: list[dict[str, Any]] = [{"size": -1}, {"time": 1 << 63}, {"facts": {"metrics": {"a": "b"}}}]
+    for fields in impossible:
         with pytest.raises(InvalidValueError):
-            replace(MANIFEST, **{name: value})
+            replace(MANIFEST, **fields)
     with pytest.raises(InvalidNameError):
         replace(MANIFEST, name="a b")
     with pytest.raises(InvalidValueError, match="step"):

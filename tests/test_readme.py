@@ -1,0 +1,122 @@
+"""What the README prints runs as it is printed."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import Ridge
+
+from friday_store import MarketDataModelTrainer, hookspecs
+from friday_store.market.features import prepare_ohlcv, write_processed
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(mark: str) -> list[str]:
+    """Return the code blocks that follow a mark."""
+    return re.findall(rf"<!-- {mark} -->\n```\w+\n(.*?)\n```", README, re.DOTALL)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in, with a registry of its own."""
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("FRIDAY_STORE_URL", str(work / "registry"))
+    return work
+
+
+def bars(rows: int) -> pd.DataFrame:
+    """Return daily bars of a random walk."""
+    steps = np.random.default_rng(0).standard_normal(rows) / 100
+    close = 100 * np.exp(steps.cumsum())
+    frame = pd.DataFrame({"open": close, "high": close * 1.01, "low": close * 0.99, "close": close, "volume": 1e6})
+    return frame.set_index(pd.date_range("2020-01-01", periods=rows, freq="D", name="date"))
+
+
+@pytest.mark.usefixtures("place")
+def test_the_python_blocks_run() -> None:
+    """The Python of the README runs in order, and its assertions hold."""
+    found = blocks("python")
+    assert len(found) == 3
+    space: dict[str, object] = {}
+    for block in found:
+        exec(compile(block, "README.md", "exec"), space)
+
+
+def test_the_tour_runs(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every line of the two-minute tour succeeds, and what it fetches is what was stored."""
+    monkeypatch.delenv("FRIDAY_STORE_URL")
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    [tour] = blocks("tour")
+    for line in tour.splitlines():
+        result = subprocess.run(
+            ["bash", "-c", line.removeprefix("$ ")], cwd=place, capture_output=True, text=True, check=False
+        )
+        assert (0, "") == (result.returncode, result.stderr if result.returncode else ""), line
+    assert '{"threshold": 0.7}' == (place / "old-rules.json").read_text().strip()
+
+
+def test_seed_register_and_load(place: Path) -> None:
+    """The seed's first two examples run as they are."""
+    model = Ridge().fit([[0.0], [1.0]], [0.0, 1.0])
+    space: dict[str, object] = {"my_model": model}
+    for mark in ("seed: register", "seed: load"):
+        [block] = blocks(mark)
+        exec(compile(block, "README.md", "exec"), space)
+    loaded = space["model"]
+    assert isinstance(loaded, Ridge)
+    assert model.coef_ == loaded.coef_
+    assert (place / "registry" / "friday-store.json").exists()
+
+
+def test_seed_predict(place: Path) -> None:
+    """The seed's third example loads the model that was trained for it."""
+    write_processed(prepare_ohlcv(bars(320)), place / "data" / "processed", "AAPL", "1d")
+    MarketDataModelTrainer().train_models_for_symbol(
+        "AAPL", target_types=["next_close"], forecast_horizons=[1], model_types=["random_forest"]
+    )
+    [block] = blocks("seed: predict")
+    space: dict[str, object] = {}
+    exec(compile(block, "README.md", "exec"), space)
+    assert hasattr(space["model"], "predict")
+
+
+def test_seed_train(place: Path) -> None:
+    """The seed's fourth example gives a row for all 24 combinations; the hourly ones are skipped with the reason."""
+    write_processed(prepare_ohlcv(bars(280)), place / "data" / "processed", "AAPL", "1d")
+    [block] = blocks("seed: train")
+    space: dict[str, object] = {}
+    exec(compile(block, "README.md", "exec"), space)
+    results = list(space["results"])  # type: ignore[call-overload]
+    assert [24, 12, 12] == [len(results), *(sum(r.status == s for r in results) for s in ("trained", "skipped"))]
+    assert all("no file" in row.reason for row in results if row.status == "skipped")
+
+
+def test_plugin_hooks_are_documented() -> None:
+    """The README names every hook with its arguments, and no other."""
+    documented = set(re.findall(r"^\| `(\w+\([\w, ]*\))` \|", README, re.MULTILINE))
+    specified = set()
+    for name in dir(hookspecs):
+        function = getattr(hookspecs, name)
+        if hasattr(function, "friday_store_spec"):
+            arguments = function.__code__.co_varnames[: function.__code__.co_argcount]
+            specified.add(f"{name}({', '.join(arguments)})")
+    assert specified == documented
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem)
+def test_examples_run(script: Path, tmp_path: Path) -> None:
+    """Every script in ``examples/`` runs and says something."""
+    result = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (0, "") == (result.returncode, result.stderr)
+    assert result.stdout
