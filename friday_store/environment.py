@@ -10,7 +10,7 @@ import functools
 import importlib.metadata
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 _BESIDES: Final = {"sklearn": ("numpy", "scipy", "joblib"), "pandas": ("numpy",), "scipy": ("numpy",)}
@@ -95,10 +95,10 @@ def input_schema(model: object, example: Any = None) -> dict[str, Any]:
     """
     schema: dict[str, Any] = {}
     names = _attribute(model, "feature_names_in_")
-    if names is not None:
+    if isinstance(names, Iterable) and not isinstance(names, str):
         schema["features"] = [str(name) for name in names]
     count = _attribute(model, "n_features_in_")
-    if count is not None:
+    if hasattr(count, "__index__"):
         schema["n_features"] = int(count)
     classes = _attribute(model, "classes_")
     if classes is not None and hasattr(classes, "tolist") and getattr(classes, "size", 0) <= 1000:

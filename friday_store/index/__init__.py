@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
@@ -37,6 +38,7 @@ _INSERT: Final = {
     "packs": insert("packs", ("name", "birth", "size")),
     "notes": insert("model_notes", ("version_id", "time", "digest")),
 }
+_MIRRORED: Final = "SELECT key, value, -1 AS birth FROM state UNION ALL SELECT name, CAST(size AS TEXT), birth FROM packs ORDER BY birth"
 _OF_VERSION: Final = "JOIN model_metadata m ON m.id = x.version_id WHERE m.model_name = ? AND m.model_version = ?"
 _REFS: Final[Mapping[str, Callable[[Ref], tuple[str, tuple[str, ...]]]]] = {
     "versions": lambda ref: (
@@ -104,6 +106,7 @@ class Index:
         self._objects = objects
         self._at: tuple[int, bytes] | None = None
         self._time = 0
+        self._still: set[int] = set()
 
     @property
     def seq(self) -> int:
@@ -127,10 +130,21 @@ class Index:
             known: The entries, where they are at hand; read from the log if None.
             fresh: Manifests by digest that need not be read.
         """
+        if threading.get_ident() in self._still:
+            return
         try:
             self._follow(known, fresh or {})
         except IndexFileError as error:
             self._retreat(error)
+
+    @contextlib.contextmanager
+    def still(self) -> Iterator[None]:
+        """Answer this thread from what has been applied within this block, without looking at the log."""
+        self._still.add(threading.get_ident())
+        try:
+            yield
+        finally:
+            self._still.discard(threading.get_ident())
 
     def _follow(self, known: Iterable[tuple[LogEntry, bytes]] | None, fresh: Mapping[bytes, Manifest]) -> None:
         if self._at is None:
@@ -149,17 +163,33 @@ class Index:
                 self.rebuild()
                 return
 
-    def _retreat(self, error: IndexFileError) -> None:
-        """Go on in memory: a disk that is full or read-only must not keep anybody from reading."""
+    def _retreat(self, error: DamagedIndexError | IndexFileError) -> None:
+        """Go on in memory: a disk that is full, read-only or failing must not keep anybody from reading."""
         if self._database.path is None:
             raise error
         _LOGGER.warning("going on with an index in memory: %s", error)
         self._database.close()
         self._database = Database(None)
-        self.rebuild()
+        self._rebuild()
 
     def rebuild(self) -> None:
-        """Throw the file away and make it anew from the log."""
+        """Throw the file away and make it anew from the log; in memory where that cannot be done."""
+        try:
+            with self._database.renewal() as renewed:
+                if not (renewed and self._sound()):
+                    self._rebuild()
+        except (DamagedIndexError, IndexFileError) as error:
+            self._retreat(error)
+
+    def _sound(self) -> bool:
+        """Open the file that another process has just made, if it can be used."""
+        try:
+            self._open()
+        except DamagedIndexError:
+            return False
+        return True
+
+    def _rebuild(self) -> None:
         state = self._log.state()
         self._objects.use({name: size for name, (size, _) in state.packs.items()})
         self._database.clear()
@@ -230,13 +260,15 @@ class Index:
 
     def _open(self) -> None:
         self._database.create()
-        found = dict(self._database.rows("SELECT key, value FROM state"))
+        rows = self._database.rows(_MIRRORED)  # one statement, so that both are of one moment
+        found = {key: value for key, value, birth in rows if birth < 0}
         if not found:
             self._start()
             return
         try:
             seq, digest, time = int(found["seq"]), bytes.fromhex(found["entry"]), int(found["time"])
             repository, sealed = found["repository"], found["packs"]
+            packs = {str(name): int(size) for name, size, birth in rows if birth >= 0}
         except (KeyError, ValueError, TypeError) as error:
             raise DamagedIndexError("the index does not say what it mirrors") from error
         if repository != self._repository:
@@ -244,7 +276,6 @@ class Index:
         here = self._log.read(seq) if seq else None
         if len(digest) != SIZE or (seq and (here is None or here[1] != digest)):
             raise DamagedIndexError("the index mirrors another history")
-        packs = dict(self._database.rows("SELECT name, size FROM packs ORDER BY birth"))
         if _sealed(packs) != sealed:
             raise DamagedIndexError("the index names other packs than it was told of")
         self._objects.use(packs)

@@ -7,6 +7,7 @@ if a power cut takes it. A connection belongs to one process; after a fork the c
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import sqlite3
 import threading
@@ -44,6 +45,7 @@ class Database:
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self._opened: tuple[int, sqlite3.Connection] | None = None
+        self._file = 0
         self._lock = threading.RLock()
 
     @contextlib.contextmanager
@@ -98,6 +100,28 @@ class Database:
             connection.execute(f"PRAGMA user_version = {VERSION}")
             connection.execute(f"PRAGMA application_id = {_APPLICATION}")
 
+    @contextlib.contextmanager
+    def renewal(self) -> Iterator[bool]:
+        """Close the file, and keep other processes from making it anew in the block.
+
+        Gives whether another process has made a new file since this one opened its own.
+        """
+        with self._lock:
+            before = self._file
+            self.close()
+            if self.path is None:
+                yield False
+                return
+            try:
+                handle = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except OSError as error:
+                raise IndexFileError(f"cannot make the index {self.path}: {error.strerror}") from error
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                yield before not in (0, _inode(self.path))
+            finally:
+                os.close(handle)
+
     def clear(self) -> None:
         """Remove the file and what belongs to it; the next use makes a new one."""
         with self._lock:
@@ -130,6 +154,7 @@ class Database:
             where = ":memory:" if self.path is None else str(self._private(self.path))
             connection = sqlite3.connect(where, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
             self._opened = (os.getpid(), connection)
+            self._file = _inode(self.path)
             if self.path is not None:
                 connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
@@ -144,6 +169,13 @@ class Database:
         with contextlib.suppress(OSError):  # it is there, or SQLite will say why it cannot be
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
         return path
+
+
+def _inode(path: Path | None) -> int:
+    try:
+        return 0 if path is None else path.lstat().st_ino
+    except OSError:
+        return 0
 
 
 def insert(table: str, columns: Iterable[str]) -> str:

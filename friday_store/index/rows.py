@@ -25,8 +25,9 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.types import TypeEngine
 
-_NUMBER = Double().with_variant(REAL, "sqlite")
+_NUMBER: TypeEngine[float] = Double().with_variant(REAL, "sqlite")
 _BIRTH = BigInteger().with_variant(Integer, "sqlite")
 
 

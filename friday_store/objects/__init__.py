@@ -28,6 +28,7 @@ _SECTIONS: Final = 8
 _CROWD: Final = 16
 _TIER_BITS: Final = 16
 _LARGE: Final = 64 << 20
+_SMALL: Final = 1 << 20
 
 
 class ObjectStore:
@@ -149,6 +150,16 @@ class ObjectStore:
                 sections.pop(next(iter(sections)), None)
             section = sections[name] = self._storage.read(path, directory.data, directory.start) or b""
         return section[frame.offset - directory.data :][: frame.stored]
+
+    def contents(self, name: str) -> Iterator[tuple[Frame, Buffer]]:
+        """Iterate over the objects of a pack in their order, with their stored bytes, unchecked."""
+        directory = self.directory(name)
+        whole = self._storage.read(f"{FOLDER}/{name}.pack") if directory.size <= _SMALL else None
+        for frame in directory:
+            if whole is None:
+                yield frame, self.stored(name, frame) or b""
+            else:
+                yield frame, whole[frame.offset : frame.offset + frame.stored]
 
     @contextlib.contextmanager
     def sections(self) -> Iterator[None]:

@@ -99,18 +99,11 @@ class Repository:
             self.create()
 
     def _load(self) -> None:
-        data = self.storage.read(FORMAT_FILE, 0, _FORMAT_CAP)
+        data = self._format()
         self.id = ""
         if data is not None:
             self.id = _format_id(data, self.storage.url)
             _warn_of_strangers(self.storage.root)
-        elif foreign := [e.name for e in self.storage.list("") if not e.name.startswith(".")]:
-            if FORMAT_FILE in foreign:  # somebody made it between the two looks
-                return self._load()
-            raise RepositoryError(
-                f"{self.storage.url} is not a friday-store repository: it holds {foreign[0]!r} and no {FORMAT_FILE}",
-                hint="name another folder, or make one: friday-store init NEW_FOLDER",
-            )
         self.born = data is not None
         memo = Memo(None if self.settings.cache is None else self.settings.cache / "verified")
         self.objects = ObjectStore(
@@ -120,6 +113,19 @@ class Repository:
         )
         self.log = Log(self.storage, digest_of(data or b""), self.settings.clock)
         self.index = Index(self._index_path(), self.id, self.log, self.objects)
+
+    def _format(self) -> bytes | None:
+        """Return the format file's bytes; None where there is nothing yet."""
+        data = self.storage.read(FORMAT_FILE, 0, _FORMAT_CAP)
+        foreign = [] if data is not None else [e.name for e in self.storage.list("") if not e.name.startswith(".")]
+        if FORMAT_FILE in foreign:  # somebody made it between the two looks
+            return self.storage.read(FORMAT_FILE, 0, _FORMAT_CAP)
+        if foreign:
+            raise RepositoryError(
+                f"{self.storage.url} is not a friday-store repository: it holds {foreign[0]!r} and no {FORMAT_FILE}",
+                hint="name another folder, or make one: friday-store init NEW_FOLDER",
+            )
+        return data
 
     def _index_path(self) -> Path | None:
         root = self.storage.root

@@ -125,7 +125,8 @@ class Transaction:
                     self._moves.clear()
                     self._fresh.clear()
                     self.scratch.clear()
-                    result = plan(self)
+                    with self._repository.index.still():
+                        result = plan(self)
                     if not self._moves:
                         return result
                     entry = self._commit()
@@ -161,10 +162,8 @@ class Transaction:
 
     def _copied(self, name: str, writer: PackWriter) -> bool:
         """Copy a pack's objects; False if it is damaged: then it stays as it is, for fsck to report."""
-        objects = self._repository.objects
         try:
-            for frame in objects.directory(name):
-                stored = objects.stored(name, frame) or b""
+            for frame, stored in self._repository.objects.contents(name):
                 frame.decoded(stored)
                 writer.add(frame, stored)
         except IntegrityError as error:

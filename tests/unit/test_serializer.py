@@ -78,12 +78,15 @@ def late(_: Any) -> Iterable[Part]:
 
 @pytest.mark.parametrize(
     ("model", "expected"),
-    [({"a": 1}, "pickle5"), (np.arange(3), "numpy"), ({"w": np.arange(3)}, "numpy"), ({}, "pickle5"), (None, "pickle5")]
-    + [({"": np.arange(3)}, "pickle5"), ({1: np.arange(3)}, "pickle5"), (np.array([object()]), "pickle5")]
-    + [(np.zeros(2, dtype=[("a", "i4"), ("b", "f8")]), "pickle5"), (np.float64(1), "pickle5"), ("text", "pickle5")]
-    + [(np.ma.array([1, 2]), "pickle5"), (np.array(["a"], dtype=np.dtypes.StringDType()), "pickle5")],
+    [
+        ({"a": 1}, "pickle5"), (np.arange(3), "numpy"), ({"w": np.arange(3)}, "numpy"), ({}, "pickle5"),
+        (None, "pickle5"), ({"": np.arange(3)}, "pickle5"), ({1: np.arange(3)}, "pickle5"), ("text", "pickle5"),
+        (np.array([object()]), "pickle5"), (np.zeros(2, dtype=[("a", "i4"), ("b", "f8")]), "pickle5"),
+        (np.float64(1), "pickle5"), (np.ma.array([1, 2]), "pickle5"),
+        (np.array(["a"], dtype=np.dtypes.StringDType()), "pickle5"),
+    ],
     ids=repr,
-)
+)  # fmt: skip
 def test_the_model_decides(model: Any, expected: str) -> None:
     """Without a name the first format that keeps all of the model is taken; pickle takes the rest."""
     found = serializer.dump(Plugins(()), model)
