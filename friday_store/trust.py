@@ -13,7 +13,6 @@ import contextlib
 import fcntl
 import json
 import os
-import secrets
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Final, Literal
 from friday_store.errors import InvalidValueError, UntrustedArtifactError
 from friday_store.hookspecs import Safety
 from friday_store.index import VersionRow
-from friday_store.storage.local import private_folder
+from friday_store.storage.local import private_folder, replace_private
 
 Subject = Literal["digests", "repositories"]
 _SUBJECTS: Final = ("digests", "repositories")
@@ -84,7 +83,7 @@ class TrustStore:
                 self._write(stored)
         except OSError as error:
             warnings.warn(
-                f"trust cannot be kept in {self._path}: {error.strerror}; it ends with this process", stacklevel=2
+                f"trust cannot be kept in {self._path}: it ends with this process ({error})", stacklevel=2
             )
 
     def remove(self, subject: Subject, value: str) -> bool:
@@ -115,12 +114,8 @@ class TrustStore:
     def _write(self, stored: dict[str, set[str]]) -> None:
         if self._path is None:
             return
-        temporary = self._path.with_name(f".tmp-{secrets.token_hex(8)}")
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "w") as file:
-            json.dump({subject: sorted(values) for subject, values in stored.items()}, file, indent=1, sort_keys=True)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path)
+        document = {subject: sorted(values) for subject, values in stored.items()}
+        replace_private(self._path, json.dumps(document, indent=1, sort_keys=True).encode())
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

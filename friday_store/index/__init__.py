@@ -38,7 +38,10 @@ _INSERT: Final = {
     "packs": insert("packs", ("name", "birth", "size")),
     "notes": insert("model_notes", ("version_id", "time", "digest")),
 }
-_MIRRORED: Final = "SELECT key, value, -1 AS birth FROM state UNION ALL SELECT name, CAST(size AS TEXT), birth FROM packs ORDER BY birth"
+_MIRRORED: Final = """
+SELECT key, value, -1 AS birth FROM state
+UNION ALL SELECT name, CAST(size AS TEXT), birth FROM packs ORDER BY birth
+"""
 _OF_VERSION: Final = "JOIN model_metadata m ON m.id = x.version_id WHERE m.model_name = ? AND m.model_version = ?"
 _REFS: Final[Mapping[str, Callable[[Ref], tuple[str, tuple[str, ...]]]]] = {
     "versions": lambda ref: (

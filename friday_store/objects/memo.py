@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 import struct
 from pathlib import Path
 from typing import Final
 
 from friday_store.digest import SIZE, digest_of
-from friday_store.storage.local import private_folder
+from friday_store.errors import StorageError
+from friday_store.storage.local import replace_private
 
 _MAGIC: Final = b"FRIDMEMO"
 _IDENTITY: Final = struct.Struct("<5Q")
@@ -67,13 +67,8 @@ class Memo:
         if self._folder is None:
             return
         body = _MAGIC + identity + bits
-        with contextlib.suppress(OSError):  # a cache that cannot be kept costs time, nothing else
-            private_folder(self._folder)
-            temporary = self._folder / f".tmp-{secrets.token_hex(8)}"
-            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-            with os.fdopen(handle, "wb") as file:
-                file.write(body + digest_of(body))
-            temporary.replace(self._folder / name)
+        with contextlib.suppress(StorageError):  # a cache that cannot be kept costs time, nothing else
+            replace_private(self._folder / name, body + digest_of(body), durable=False)
 
     def _stored(self, name: str, identity: bytes, count: int) -> bytearray:
         nothing = bytearray((count + 7) // 8)

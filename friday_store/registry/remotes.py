@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +21,7 @@ from friday_store.registry import location
 from friday_store.repository import Repository
 from friday_store.repository.config import read_config, write_remote
 from friday_store.storage import open_storage
+from friday_store.storage.local import replace_private
 from friday_store.sync import Base, Progress, copy, refs_of
 
 if TYPE_CHECKING:
@@ -121,6 +121,8 @@ def _remembered(repository: Repository, name: str | None, other: Repository) -> 
     if name is None or root is None:
         return Base()
     path = root / FOLDER / f"{name}.json"
+    if path.parent.is_symlink() or path.is_symlink():
+        raise IntegrityError(f"{path} is, or lies in, a symbolic link; it is not followed", path=str(path))
     try:
         raw = json.loads(path.read_bytes())
         identity, seq, entry = str(raw["id"]), int(raw["seq"]), str(raw["entry"])
@@ -151,14 +153,7 @@ def _remember(repository: Repository, name: str | None, other: Repository, base:
     aliases |= {ref: digest for ref, digest in here.items() if there.get(ref) == digest}
     state = other.index.state
     document = {"id": other.id, "seq": state.seq, "entry": state.entry.hex(), "aliases": aliases}
-    folder = root / FOLDER
-    folder.mkdir(mode=0o700, exist_ok=True)
-    temporary = folder / f".tmp-{secrets.token_hex(8)}"
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(document, file, indent=1, sort_keys=True)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(folder / f"{name}.json")
+    replace_private(root / FOLDER / f"{name}.json", json.dumps(document, indent=1, sort_keys=True).encode())
 
 
 def _local(repository: Repository) -> Path:

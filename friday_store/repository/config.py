@@ -12,8 +12,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from friday_store.errors import InvalidValueError, StorageError
+from friday_store.storage.local import replace_private
 
 FILE: Final = "config.toml"
 
@@ -74,16 +73,7 @@ def write_remote(root: Path, name: str, url: str | None) -> None:
     else:
         entry = remotes.setdefault(name, tomlkit.table())
         entry["url"] = url
-    temporary = root / f".tmp-{secrets.token_hex(8)}"
-    try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(tomlkit.dumps(document))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+    replace_private(path, tomlkit.dumps(document).encode())
 
 
 def _raw(root: Path | None) -> dict[str, Any]:

@@ -33,8 +33,11 @@ class Names(Protocol):
     def prefixed(self, prefix: str) -> Iterable[str]: ...
 
 
-def resolve(index: Index, log: Log, text: str) -> VersionRow:
-    """Return the version; see :meth:`friday_store.repository.Repository.resolve`."""
+def resolve(index: Index, log: Log, text: str, *, mend: bool = True) -> VersionRow:
+    """Return the version; see :meth:`friday_store.repository.Repository.resolve`.
+
+    An index that names a version and does not have it is damaged: it is made anew, once, if ``mend``.
+    """
     readings = refs.parse(text)
     found: dict[str, Revision] = {}
     for reading in readings:
@@ -53,9 +56,9 @@ def resolve(index: Index, log: Log, text: str) -> VersionRow:
         raise _not_found(index, text, readings)
     model_id, reading = next(iter(found.items()))
     rows = index.versions("m.model_id = ?", (model_id,))
-    if not rows and reading.time is None and not reading.up:
-        index.rebuild()  # it named a version that it does not have
-        rows = index.versions("m.model_id = ?", (model_id,))
+    if not rows and mend and reading.time is None and not reading.up:
+        index.rebuild()
+        return resolve(index, log, text, mend=False)
     if not rows:
         raise ModelNotFoundError(
             f"{text!r} is version {model_id[:12]}, which was deleted",

@@ -269,6 +269,35 @@ def private_folder(path: Path) -> None:
                 os.close(above)
 
 
+def replace_private(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Put a small file of this user's in the place of another at once, through no link; its folder is made.
+
+    Args:
+        path: The file, which will have mode 0600.
+        data: Its bytes.
+        durable: Whether it must be there after a power cut.
+
+    Raises:
+        StorageError: It cannot be written, or a symbolic link stands in its folder's place.
+    """
+    if path.parent.is_symlink():
+        _refuse(OSError(errno.ELOOP, os.strerror(errno.ELOOP)), "write", str(path))
+    try:
+        private_folder(path.parent)
+        temporary = path.with_name(TEMPORARY + secrets.token_hex(8))
+        try:
+            with os.fdopen(os.open(temporary, _NEW, 0o600), "wb") as file:
+                file.write(data)
+                file.flush()
+                if durable:
+                    _sync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        _refuse(error, "write", str(path))
+
+
 def _child(above: int, name: str, *, make: bool) -> int:
     try:
         return os.open(name, _FOLDER, dir_fd=above)

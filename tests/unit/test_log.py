@@ -185,7 +185,7 @@ def test_a_truncated_entry_is_damage(log: Log, storage: Storage, size: int) -> N
     data = storage.read(entry_path(2))
     assert data is not None
     overwrite(storage, entry_path(2), data[:size])
-    for read in (lambda: log.read(2), lambda: log.state(), lambda: list(log.backwards(3)), lambda: log.at(START)):
+    for read in (lambda: log.read(2), log.state, lambda: list(log.backwards(3)), lambda: log.at(START)):
         with pytest.raises(IntegrityError) as caught:
             read()
         assert caught.value.path == entry_path(2)
@@ -221,7 +221,7 @@ def test_a_missing_entry_is_noticed(log: Log, storage: Storage) -> None:
     written(log, 3)
     storage.delete([entry_path(2)])
     assert log.last() == 3
-    for read in (lambda: log.state(), lambda: list(log.backwards(3)), lambda: log.at(START)):
+    for read in (log.state, lambda: list(log.backwards(3)), lambda: log.at(START)):
         with pytest.raises(IntegrityError) as caught:
             read()
         assert caught.value.path == entry_path(2)
