@@ -43,6 +43,7 @@ CHECKPOINT_CAP: Final = 4 << 30
 EVERY: Final = 256
 _PER_FOLDER: Final = 1000
 _PLACES: Final = 24
+_MOST: Final = 1 << 63
 
 Move = tuple[str, bytes | None, bytes | None]
 
@@ -92,13 +93,13 @@ class LogEntry:
         raw = _opened(data, "entry", ENTRY_CAP)
         try:
             entry = cls(
-                seq=_of(int, raw.pop("seq")),
+                seq=_whole(raw.pop("seq")),
                 prev=_of(bytes, raw.pop("prev")),
                 id=_of(bytes, raw.pop("id")),
-                time=_of(int, raw.pop("time")),
+                time=_whole(raw.pop("time")),
                 actor=_of(str, raw.pop("actor")),
                 message=_of(str, raw.pop("message")),
-                packs_added=tuple((_pack(name), _of(int, size)) for name, size in raw.pop("packs_added")),
+                packs_added=tuple((_pack(name), _whole(size)) for name, size in raw.pop("packs_added")),
                 packs_removed=tuple(_pack(name) for name in raw.pop("packs_removed")),
                 refs=tuple((_of(str, name), _side(old), _side(new)) for name, old, new in raw.pop("refs")),
                 origin=_of(str, raw.pop("origin")),
@@ -190,11 +191,11 @@ class State:
         raw = _opened(data, "checkpoint", CHECKPOINT_CAP)
         try:
             return cls(
-                _of(int, raw["seq"]),
+                _whole(raw["seq"]),
                 _of(bytes, raw["entry"]),
-                _of(int, raw["time"]),
-                {_of(str, n): (_of(bytes, d), _of(int, b), _of(str, o)) for n, d, b, o in raw["refs"]},
-                {_pack(name): (_of(int, size), _of(int, birth)) for name, size, birth in raw["packs"]},
+                _whole(raw["time"]),
+                {_of(str, n): (_of(bytes, d), _whole(b), _of(str, o)) for n, d, b, o in raw["refs"]},
+                {_pack(name): (_whole(size), _whole(birth)) for name, size, birth in raw["packs"]},
             )
         except (KeyError, TypeError, ValueError) as error:
             raise IntegrityError(f"malformed checkpoint: {error}") from error
@@ -400,6 +401,12 @@ def _unsealed(data: bytes, path: str) -> bytes:
 def _of(kind: type, value: Any) -> Any:
     if type(value) is not kind:
         raise TypeError(f"expected {kind.__name__}")
+    return value
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < _MOST:
+        raise TypeError("expected a whole number of 63 bits")
     return value
 
 

@@ -122,6 +122,7 @@ def _planned(
     here = {str(ref): digest for ref, digest in refs_of(target.index)}
     plan = _Plan()
     clashing: set[tuple[str, str]] = set()
+    known = {digest for name, digest in here.items() if name.startswith("versions/")}
     for ref, digest in wanted:
         update = RefUpdate(str(ref), here.get(str(ref)), digest)
         version = {"versions": ref.name, "tags": ref.leaf, "notes": ref.name}.get(ref.space, "")
@@ -132,10 +133,13 @@ def _planned(
             plan.rejected.append((update, "the version exists there with other content"))
         elif (ref.model, version) in clashing:
             plan.rejected.append((update, "its version exists there with other content"))
+        elif ref.space == "aliases" and digest not in known:
+            plan.rejected.append((update, "the version that it names is not there"))
         elif ref.space == "aliases" and update.old is not None and not force:
             _follow(source, plan, update, base)
         else:
             plan.moves.append(update)
+            known.add(digest)
     return plan
 
 
