@@ -29,6 +29,7 @@ __all__ = ["Index", "VersionRow"]
 _LOGGER: Final = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _BATCH: Final = 500
+_TRIES: Final = 100
 _ALL: Final = ", ".join(f"m.{column}" for column in COLUMNS)
 _INSERT: Final = {
     "versions": insert("model_metadata", (*COLUMNS, "seal")),
@@ -110,6 +111,7 @@ class Index:
         self._at: tuple[int, bytes] | None = None
         self._time = 0
         self._still: set[int] = set()
+        objects.look_again = self._look_again
 
     @property
     def seq(self) -> int:
@@ -142,12 +144,33 @@ class Index:
 
     @contextlib.contextmanager
     def still(self) -> Iterator[None]:
-        """Answer this thread from what has been applied within this block, without looking at the log."""
-        self._still.add(threading.get_ident())
+        """Answer this thread from what has been applied within this block, without looking at the log.
+
+        The file may be ahead, since other processes write it too: their rows would not go with the packs and the
+        number of the entry that this process knows. So the block sees a snapshot of the file that is not ahead.
+        """
+        with contextlib.ExitStack() as held:
+            for _ in range(_TRIES):
+                self.catch_up()
+                if self._settled(held):
+                    break
+            self._still.add(threading.get_ident())
+            try:
+                yield
+            finally:
+                self._still.discard(threading.get_ident())
+
+    def _settled(self, held: contextlib.ExitStack) -> bool:
+        """Hold a snapshot of the file if it has just what this process has applied."""
         try:
-            yield
-        finally:
-            self._still.discard(threading.get_ident())
+            held.enter_context(self._database.snapshot())
+            if self._database.rows("SELECT value FROM state WHERE key = 'seq'") == [(str(self.seq),)]:
+                return True
+        except DamagedIndexError:
+            held.close()
+            self.rebuild()
+        held.close()
+        return False
 
     def _follow(self, known: Iterable[tuple[LogEntry, bytes]] | None, fresh: Mapping[bytes, Manifest]) -> None:
         if self._at is None:
@@ -161,10 +184,17 @@ class Index:
         for entry, digest in entries:
             try:
                 self._apply(entry, digest, fresh)
-            except (IntegrityError, ModelNotFoundError) as error:  # or its packs were merged and collected since
+            except (ModelNotFoundError, ValueError, TypeError) as error:
+                # an IntegrityError, when packs were merged and collected since; or what damaged rows lead to
                 _LOGGER.warning("making the index anew: %s", error)
                 self.rebuild()
                 return
+
+    def _look_again(self) -> None:
+        """Put in use the packs of entries that another process has applied to the file, and this one has not seen."""
+        with contextlib.suppress(DamagedIndexError, IndexFileError):
+            packs = self._database.rows("SELECT name, size FROM packs ORDER BY birth")
+            self._objects.use({**self._objects.live, **{str(name): int(size) for name, size in packs}})
 
     def _retreat(self, error: DamagedIndexError | IndexFileError) -> None:
         """Go on in memory: a disk that is full, read-only or failing must not keep anybody from reading."""
@@ -246,8 +276,15 @@ class Index:
     def ref(self, ref: Ref) -> bytes | None:
         """Return the digest that a ref names now; None if there is no such ref."""
         sql, values = _REFS[ref.space](ref)
-        found = self.rows(sql, values)
-        return bytes.fromhex(str(found[0][0])) if found else None
+
+        def question() -> bytes | None:
+            found = self._database.rows(sql, values)
+            try:
+                return bytes.fromhex(str(found[0][0])) if found else None
+            except ValueError as error:
+                raise DamagedIndexError("the index has an id that cannot be one") from error
+
+        return self._guarded(question)
 
     def _guarded(self, question: Callable[[], _T]) -> _T:
         self.catch_up()
@@ -264,11 +301,11 @@ class Index:
     def _open(self) -> None:
         self._database.create()
         rows = self._database.rows(_MIRRORED)  # one statement, so that both are of one moment
-        found = {key: value for key, value, birth in rows if birth < 0}
-        if not found:
+        if not rows:
             self._start()
             return
         try:
+            found = {key: value for key, value, birth in rows if birth < 0}
             seq, digest, time = int(found["seq"]), bytes.fromhex(found["entry"]), int(found["time"])
             repository, sealed = found["repository"], found["packs"]
             packs = {str(name): int(size) for name, size, birth in rows if birth >= 0}

@@ -11,6 +11,7 @@ import fcntl
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -67,6 +68,19 @@ class Database:
         """Return the rows of a query."""
         with self.using() as connection:
             return connection.execute(sql, values).fetchall()
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let this thread see one state of the file within a block, whatever other processes write; others wait."""
+        with self._lock:
+            with self.using() as connection:
+                connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                if self._opened is not None and self._opened[1] is connection and connection.in_transaction:
+                    with self.using():
+                        connection.execute("COMMIT")
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -156,7 +170,7 @@ class Database:
             self._opened = (os.getpid(), connection)
             self._file = _inode(self.path)
             if self.path is not None:
-                connection.execute("PRAGMA journal_mode = WAL")
+                _use_wal(connection)
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA cache_size = -65536")
             connection.execute("PRAGMA temp_store = MEMORY")
@@ -176,6 +190,20 @@ def _inode(path: Path | None) -> int:
         return 0 if path is None else path.lstat().st_ino
     except OSError:
         return 0
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch to write-ahead logging; SQLite does not wait for others who do the same, so this does."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def insert(table: str, columns: Iterable[str]) -> str:

@@ -53,7 +53,7 @@ def fold(manifest: Manifest, notes: Iterable[tuple[bytes, Note]]) -> Folded:
     """
     details = {section: manifest.facts.get(section, {}) for section in SECTIONS}
     metrics: list[tuple[str, float, int | None, int]]
-    metrics = [(name, value, None, manifest.time) for name, value in details["metrics"].items()]
+    metrics = [(name, value, None, manifest.time) for name, value in sorted(details["metrics"].items())]
     description, status, updated = manifest.description, STATUS, manifest.time
     for _, note in sorted(notes, key=lambda item: (item[1].time, item[0])):
         updated = max(updated, note.time)

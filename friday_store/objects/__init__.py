@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Self
 
 from friday_store.digest import SHORTEST, Buffer, digest_of
@@ -38,6 +38,9 @@ class ObjectStore:
         storage: Where the packs are.
         compression: ``auto`` compresses what shrinks; ``none`` stores everything raw, so that everything maps.
         memo: What this user has verified before; None hashes every load.
+
+    Attributes:
+        look_again: Called when an object to be read is in no pack in use: other processes may have added packs.
     """
 
     def __init__(self, storage: Storage, *, compression: Compression = "auto", memo: Memo | None = None) -> None:
@@ -48,6 +51,7 @@ class ObjectStore:
         self._directories: dict[str, Directory] = {}
         self._sections: dict[str, bytes] | None = None
         self._lock = threading.RLock()
+        self.look_again: Callable[[], None] = lambda: None
 
     @property
     def live(self) -> Mapping[str, int]:
@@ -64,7 +68,7 @@ class ObjectStore:
     def add(self, directory: Directory) -> None:
         """Put a pack in use whose directory is at hand."""
         with self._lock:
-            self._sizes[directory.name] = directory.size
+            self._sizes = {**self._sizes, directory.name: directory.size}
             self._directories[directory.name] = directory
 
     def directory(self, name: str) -> Directory:
@@ -75,7 +79,11 @@ class ObjectStore:
         """
         found = self._directories.get(name)
         if found is None:
-            found = read_directory(self._storage, name, self._sizes[name])
+            size = self._sizes.get(name)
+            if size is None:  # another thread has taken it out of use since it was listed
+                entry = self._storage.stat(f"{FOLDER}/{name}.pack")
+                size = 0 if entry is None else entry.size
+            found = read_directory(self._storage, name, size)
             with self._lock:
                 self._directories[name] = found
         return found
@@ -114,6 +122,15 @@ class ObjectStore:
             raise lost
         return None
 
+    def located(self, digest: bytes) -> tuple[Directory, int] | None:
+        """Return where an object is that must be somewhere; see :meth:`find`."""
+        with contextlib.suppress(IntegrityError):
+            found = self.find(digest)
+            if found is not None:
+                return found
+        self.look_again()
+        return self.find(digest)
+
     def __contains__(self, digest: bytes) -> bool:
         """Whether a pack that can be read has it; what is lost is not there, so that it can be stored again."""
         try:
@@ -128,7 +145,7 @@ class ObjectStore:
             ModelNotFoundError: No pack has it.
             IntegrityError: It is damaged or of another kind.
         """
-        found = self.find(digest)
+        found = self.located(digest)
         if found is None:
             raise ModelNotFoundError(f"there is no object {digest.hex()[:12]} here")
         frame = found[0].frame(found[1])
@@ -177,7 +194,7 @@ class ObjectStore:
         Raises:
             IntegrityError: A chunk is missing or damaged.
         """
-        return Load(artifact, self._storage, self.find, self._memo).parts()
+        return Load(artifact, self._storage, self.located, self._memo).parts()
 
     def prefixed(self, prefix: str, kind: Kind) -> list[str]:
         """Return the digests (hex) of a kind that start with ``prefix``, sorted."""

@@ -175,7 +175,11 @@ class Repository:
 
     def version(self, name: str, version: str) -> VersionRow | None:
         """Return a version by its exact name, or None."""
-        found = self.index.versions("m.model_name = ? AND m.model_version = ?", (name, version))
+        for _ in range(2):
+            found = self.index.versions("m.model_name = ? AND m.model_version = ?", (name, version))
+            if not found or (found[0].model_name, found[0].model_version) == (name, version):
+                break
+            self.index.rebuild()
         return found[0] if found else None
 
     def manifest(self, row: VersionRow) -> Manifest:

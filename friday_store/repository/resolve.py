@@ -36,7 +36,8 @@ class Names(Protocol):
 def resolve(index: Index, log: Log, text: str, *, mend: bool = True) -> VersionRow:
     """Return the version; see :meth:`friday_store.repository.Repository.resolve`.
 
-    An index that names a version and does not have it is damaged: it is made anew, once, if ``mend``.
+    An index that gives another version than was asked for, or none to an id of its own, is damaged: it is made
+    anew, once, if ``mend``.
     """
     readings = refs.parse(text)
     found: dict[str, Revision] = {}
@@ -56,7 +57,7 @@ def resolve(index: Index, log: Log, text: str, *, mend: bool = True) -> VersionR
         raise _not_found(index, text, readings)
     model_id, reading = next(iter(found.items()))
     rows = index.versions("m.model_id = ?", (model_id,))
-    if not rows and mend and reading.time is None and not reading.up:
+    if mend and reading.time is None and not reading.up and not (rows and _answers_to(rows[0], reading)):
         index.rebuild()
         return resolve(index, log, text, mend=False)
     if not rows:
@@ -65,6 +66,12 @@ def resolve(index: Index, log: Log, text: str, *, mend: bool = True) -> VersionR
             hint=f"friday-store restore {reading.name}" if reading.name else None,
         )
     return rows[0]
+
+
+def _answers_to(row: VersionRow, reading: Revision) -> bool:
+    if reading.prefix is not None:
+        return row.model_id.startswith(reading.prefix)
+    return row.model_name == reading.name and reading.version in (None, row.model_version)
 
 
 def _answers(names: Names, reading: Revision) -> Iterable[str]:

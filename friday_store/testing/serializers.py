@@ -78,7 +78,7 @@ class SerializerTests:
         """The format is the one that its recorded name leads to."""
         assert type(self.serializer) is type(plugins.serializer(self.serializer.name))
 
-    @pytest.mark.parametrize("stranger", _STRANGERS, ids=repr)
+    @pytest.mark.parametrize("stranger", _STRANGERS, ids=lambda stranger: type(stranger).__name__)
     def test_accepts_answers_for_any_object(self, stranger: object) -> None:
         """``accepts`` says yes or no to anything, and never raises."""
         assert isinstance(self.serializer.accepts(stranger), bool)
