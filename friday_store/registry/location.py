@@ -28,7 +28,7 @@ def default_url() -> str:
 def nearest(start: Path) -> Path | None:
     """Return the ``.friday`` folder in ``start`` or the nearest folder above it."""
     for folder in (start, *start.parents):
-        if (folder / FOLDER / "friday-store.json").is_file():
+        if _is_repository(folder / FOLDER):
             return folder / FOLDER
     return None
 
@@ -38,9 +38,17 @@ def inside(url: str | Path) -> str:
     text = str(url)
     if "://" not in text:
         path = Path(text).expanduser()
-        if (path / FOLDER / "friday-store.json").is_file() and not (path / "friday-store.json").exists():
+        if _is_repository(path / FOLDER) and not _is_repository(path):
             return str(path / FOLDER)
     return text
+
+
+def _is_repository(folder: Path) -> bool:
+    """Whether a folder holds a repository, as far as this user can see."""
+    try:
+        return (folder / "friday-store.json").is_file()
+    except OSError:
+        return False
 
 
 def data_folder() -> Path:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from friday_store import FridayStoreError
 from tests.faults import stored
 from tests.faults.crew import Crew, said
 from tests.faults.stored import Truth
@@ -113,6 +115,11 @@ def test_one_bit_in_the_index_raises_nothing_foreign(varied: tuple[Path, Truth])
         path.write_bytes(bytes(flipped))
         exact = dict(source.sample(sorted(truth.loads.items()), 10))
         assert stored.wrong_loads(root, exact) == []
+        with contextlib.suppress(FridayStoreError), stored.opened(root) as registry:
+            registry.list_models()
+            for revision in truth.labels:
+                with contextlib.suppress(FridayStoreError):
+                    registry.load_model(revision)
         if not stored.problems(root):
             with stored.opened(root) as registry:
                 if list(registry.repository.index.dump()) != truth.dump:

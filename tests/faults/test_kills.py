@@ -131,8 +131,8 @@ def test_a_stopped_holder_delays_and_harms_nobody(crew: Crew, tmp_path: Path) ->
     _wait_for(words)
     os.kill(holder, signal.SIGSTOP)
     started = time.monotonic()
-    assert crew.run("one", tmp_path / "next", root=root, what="register", number=1) == 0
-    assert time.monotonic() - started < 15
+    assert crew.run("one", tmp_path / "next", root=root, what="register", number=1, patience=1) == 0
+    assert 1 <= time.monotonic() - started < 5
     crew.kill(holder)
     with stored.opened(root) as registry:
         assert registry.fsck() == []

@@ -17,6 +17,7 @@ from typing import Any, Final, NoReturn
 
 from friday_store import FridayStoreError, ModelRegistry
 from friday_store.plugins import Plugins
+from friday_store.storage import local
 from friday_store.testing.faults import Fault
 from tests.faults.faulty import Strike, die, faulty_calls, faulty_storage
 from tests.faults.stored import opened
@@ -69,8 +70,9 @@ def hold(root: str, seconds: float) -> None:
         time.sleep(seconds)
 
 
-def one(root: str, what: str, number: int, other: str = "") -> None:
-    """Carry out one changing command."""
+def one(root: str, what: str, number: int, other: str = "", *, patience: float = 10) -> None:
+    """Carry out one changing command, waiting so many seconds for other writers."""
+    local._TURN = patience  # type: ignore[misc]
     COMMANDS[what](opened(Path(root)), number, other)
     say("done", what)
 

@@ -112,7 +112,7 @@ def test_pipeline_steps() -> None:
     assert environment.pipeline_steps(Ridge()) == []
 
 
-@pytest.mark.parametrize("model", [Hostile(), Odd(), Odd, None, type, lambda: 0, {"a": Hostile()}], ids=repr)
+@pytest.mark.parametrize("model", [Hostile(), Odd(), Odd, None, type, lambda: 0, {"a": Hostile()}])
 def test_strangers_do_not_stand_in_the_way(model: Any) -> None:
     """A model whose attributes raise or are something else is captured as far as it can be."""
     environment.dependencies(model)

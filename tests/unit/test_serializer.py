@@ -85,7 +85,6 @@ def late(_: Any) -> Iterable[Part]:
         (np.float64(1), "pickle5"), (np.ma.array([1, 2]), "pickle5"),
         (np.array(["a"], dtype=np.dtypes.StringDType()), "pickle5"),
     ],
-    ids=repr,
 )  # fmt: skip
 def test_the_model_decides(model: Any, expected: str) -> None:
     """Without a name the first format that keeps all of the model is taken; pickle takes the rest."""
@@ -266,7 +265,6 @@ def test_numpy_files_hold_no_pickles(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "model",
     [(1, 2), {1: 2}, [float("nan"), (1, 2)], ["NaN", (1,)], object(), "\ud800", {"a": {None: 1}}, b"bytes", {1, 2}],
-    ids=ascii,
 )
 def test_json_refuses_what_it_would_change(model: Any) -> None:
     """What JSON would give back as something else is refused, also next to NaN."""
