@@ -144,7 +144,7 @@ class Manifest:
     type: str = ""
     tags: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    signatures: tuple[Mapping[str, Any], ...] = ()
+    signatures: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
     around: Mapping[str, Any] = field(default_factory=dict, hash=False)
 

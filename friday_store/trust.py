@@ -82,9 +82,7 @@ class TrustStore:
                 stored[subject].add(value)
                 self._write(stored)
         except OSError as error:
-            warnings.warn(
-                f"trust cannot be kept in {self._path}: it ends with this process ({error})", stacklevel=2
-            )
+            warnings.warn(f"trust cannot be kept in {self._path}: it ends with this process ({error})", stacklevel=2)
 
     def remove(self, subject: Subject, value: str) -> bool:
         """Stop trusting; whether it was trusted."""

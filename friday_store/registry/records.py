@@ -86,7 +86,7 @@ def frame(found: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     listed = list(found)
     data = pd.DataFrame([{key: record[key] for key in _FRAME} for record in listed], columns=list(_FRAME))
     for column in ("created_at", "updated_at"):
-        data[column] = pd.to_datetime(data[column], utc=True)
+        data[column] = pd.to_datetime(data[column], utc=True).dt.as_unit("us")
     data["size_bytes"] = data["size_bytes"].astype("int64")
     names = sorted({name for record in listed for name in record["metrics"]})
     metrics = pd.DataFrame(

@@ -106,13 +106,36 @@ class Repository:
             _warn_of_strangers(self.storage.root)
         self.born = data is not None
         memo = Memo(None if self.settings.cache is None else self.settings.cache / "verified")
-        self.objects = ObjectStore(
+        self._objects = ObjectStore(
             self.storage,
             compression=self.settings.compression,
             memo=memo if self.settings.verify == "changed" else None,
         )
-        self.log = Log(self.storage, digest_of(data or b""), self.settings.clock)
-        self.index = Index(self._index_path(), self.id, self.log, self.objects)
+        self._log = Log(self.storage, digest_of(data or b""), self.settings.clock)
+        self._index = Index(self._index_path(), self.id, self._log, self._objects)
+
+    @property
+    def objects(self) -> ObjectStore:
+        """The objects."""
+        self._look_for_it()
+        return self._objects
+
+    @property
+    def log(self) -> Log:
+        """The log."""
+        self._look_for_it()
+        return self._log
+
+    @property
+    def index(self) -> Index:
+        """The index."""
+        self._look_for_it()
+        return self._index
+
+    def _look_for_it(self) -> None:
+        """Use the repository that somebody has made since this object found none."""
+        if not self.born and self.storage.stat(FORMAT_FILE) is not None:
+            self._load()
 
     def _format(self) -> bytes | None:
         """Return the format file's bytes; None where there is nothing yet."""

@@ -84,8 +84,11 @@ class FaultyStorage:
             return self._inner.create(path, data)
 
     def spool(self, folder: str) -> FaultySpool:
-        with self.call("spool", folder):
-            return FaultySpool(self, self._inner.spool(folder), folder)
+        with contextlib.ExitStack() as discarded:
+            with self.call("spool", folder):
+                inner = discarded.enter_context(self._inner.spool(folder))
+            discarded.pop_all()
+            return FaultySpool(self, inner, folder)
 
     def read(self, path: str, start: int = 0, end: int | None = None) -> bytes | None:
         with self.call("read", path):

@@ -68,6 +68,8 @@ def test_a_model_that_holds_itself() -> None:
     loop: dict[str, Any] = {"many": [[[object()] * 100] * 100] * 100}
     loop["self"] = loop
     assert environment.dependencies(loop) == {}
+    wide = {number: [{place: object() for place in range(50)} for _ in range(50)] for number in range(50)}
+    assert len(list(environment._reached(wide))) <= 2000
 
 
 def test_python_and_platform() -> None:

@@ -191,6 +191,27 @@ def test_two_registries_see_each_other(store: Path) -> None:
         assert list(one.repository.index.dump()) == list(other.repository.index.dump())
 
 
+def test_rows_that_another_process_applied(store: Path) -> None:
+    """A row that is in the file already leads to its objects, though this process has not read that entry yet."""
+    with opened(store) as one, opened(store) as other:
+        one.list_models()
+        model_id = other.register_model([55], "newest")
+        assert one.repository.index._database.rows("SELECT 1 FROM model_metadata WHERE model_id = ?", (model_id,))
+        manifest = one.repository.index.manifest(bytes.fromhex(model_id))
+        assert manifest.name == "newest"
+        assert list(one.repository.parts(one.repository.artifact(manifest.artifact))) == ["pickle"]
+
+
+def test_a_plan_sees_one_state(store: Path) -> None:
+    """While a transaction is planned its questions are answered from one state, whatever others write meanwhile."""
+    with opened(store) as one, opened(store) as other:
+        with one.repository.index.still():
+            before = one.list_models()
+            other.register_model([55], "newest")
+            assert before == one.list_models()
+        assert len(one.list_models()) == len(before) + 1
+
+
 def test_two_processes_write_one_index(tmp_path: Path) -> None:
     """Processes that register at once leave one index, equal to one made anew."""
     script = textwrap.dedent(

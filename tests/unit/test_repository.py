@@ -129,6 +129,21 @@ def test_reading_makes_nothing(storage: LocalStorage) -> None:
     assert opened(storage).resolve("m").model_version == "1.0.0"
 
 
+@pytest.mark.parametrize("place", ["local", "memory"])
+def test_one_that_was_made_meanwhile(tmp_path: Path, place: str) -> None:
+    """Who found nothing, and looks again after somebody else made the repository, sees that one and writes to it."""
+    url = str(tmp_path / "r") if place == "local" else f"memory://{uuid.uuid4()}"
+    readers = [opened(open_storage(url), create=False) for _ in range(3)]
+    for reader in readers:
+        assert reader.entries() == []
+    model_id = add(opened(open_storage(url)), "m", "1.0.0")
+    assert readers[0].resolve("m").model_id == model_id
+    assert readers[1].entries()
+    add(readers[2], "m", "2.0.0")
+    assert {reader.resolve("m").model_version for reader in readers} == {"2.0.0"}
+    assert len({reader.id for reader in readers}) == 1
+
+
 def test_many_make_one_repository(storage: LocalStorage) -> None:
     """Of many that make it at once one does, and all use that one."""
     start = threading.Barrier(8)

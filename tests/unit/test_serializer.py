@@ -82,7 +82,7 @@ def late(_: Any) -> Iterable[Part]:
         ({"a": 1}, "pickle5"), (np.arange(3), "numpy"), ({"w": np.arange(3)}, "numpy"), ({}, "pickle5"),
         (None, "pickle5"), ({"": np.arange(3)}, "pickle5"), ({1: np.arange(3)}, "pickle5"), ("text", "pickle5"),
         (np.array([object()]), "pickle5"), (np.zeros(2, dtype=[("a", "i4"), ("b", "f8")]), "pickle5"),
-        (np.float64(1), "pickle5"), (np.ma.array([1, 2]), "pickle5"),
+        (np.float64(1), "pickle5"), (np.ma.array([1, 2], mask=[True, False]), "pickle5"),
         (np.array(["a"], dtype=np.dtypes.StringDType()), "pickle5"),
     ],
 )  # fmt: skip

@@ -385,6 +385,13 @@ def test_faults_once_or_for_ever(storage: LocalStorage) -> None:
     assert faulty.read("x") is None
 
 
+def test_a_fault_leaves_no_spool_behind(storage: LocalStorage) -> None:
+    """A spool whose opening "failed" after it was made is discarded by the wrapper itself."""
+    with pytest.raises(StorageError):
+        FaultyStorage(storage, Fault(1, moment="after")).spool("packs")
+    assert storage.strays() == []
+
+
 def test_faults_can_be_anything(storage: LocalStorage) -> None:
     """A callback is called at the moment that was asked for, and the call goes on if it returns."""
     seen: list[bool] = []
