@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from friday_store.errors import IntegrityError, InvalidNameError, InvalidValueError, ModelNotFoundError, RepositoryError
@@ -25,8 +25,9 @@ from friday_store.storage.local import replace_private
 from friday_store.sync import Base, Progress, copy, refs_of
 
 if TYPE_CHECKING:
-    from friday_store.registry import ModelRegistry
+    from friday_store.registry.sharing import Sharing
 
+_Registry = TypeVar("_Registry", bound="Sharing")
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 FOLDER: Final = "remotes"
 
@@ -56,7 +57,7 @@ def remove(repository: Repository, name: str) -> None:
     (root / FOLDER / f"{name}.json").unlink(missing_ok=True)
 
 
-def clone(cls: type[ModelRegistry], url: str | Path, folder: Path, options: Mapping[str, Any]) -> ModelRegistry:
+def clone(cls: type[_Registry], url: str | Path, folder: Path, options: Mapping[str, Any]) -> _Registry:
     """Make a registry from another; see :meth:`ModelRegistry.clone`."""
     if folder.exists() and any(folder.iterdir()):
         raise RepositoryError(f"{folder} exists and is not empty", hint=f"friday-store clone {url} ANOTHER_FOLDER")

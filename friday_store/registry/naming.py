@@ -1,0 +1,124 @@
+"""Naming: tags and aliases that move, and names that are forgotten and come back."""
+
+from __future__ import annotations
+
+from friday_store import refs
+from friday_store.errors import ConflictError, ModelNotFoundError
+from friday_store.refs import Ref
+from friday_store.registry import history
+from friday_store.registry.access import Access
+from friday_store.repository import Transaction
+
+
+class Naming(Access):
+    """What moves refs and adds no object."""
+
+    def add_tag(self, revision: str, tag: str) -> None:
+        """Give a version a tag; nothing happens if it has it."""
+        self._move_tag(revision, refs.check_name(tag, "tag"), on=True)
+
+    def remove_tag(self, revision: str, tag: str) -> None:
+        """Take a tag from a version; nothing happens if it does not have it."""
+        self._move_tag(revision, refs.check_name(tag, "tag"), on=False)
+
+    def _move_tag(self, revision: str, tag: str, *, on: bool) -> None:
+        row = self._row(revision, None)
+        ref, target = Ref("tags", row.model_name, tag, row.model_version), bytes.fromhex(row.model_id)
+        word = "tag" if on else "untag"
+        self._do(
+            lambda transaction: transaction.move(ref, transaction.planned(ref), target if on else None),
+            f"{word} {row.model_name}:{row.model_version} {tag}",
+        )
+
+    def set_alias(self, revision: str, alias: str, *, expected: str | None = None) -> None:
+        """Point an alias at a version of its model, moving it if it is elsewhere.
+
+        Args:
+            revision: The version.
+            alias: The alias.
+            expected: The id that it must point at now; None moves it from wherever it is.
+
+        Raises:
+            ConflictError: It points elsewhere than ``expected``.
+        """
+        row = self._row(revision, None)
+        ref, target = Ref("aliases", row.model_name, refs.check_name(alias, "alias")), bytes.fromhex(row.model_id)
+
+        def plan(transaction: Transaction) -> None:
+            old = transaction.planned(ref)
+            if expected is not None and (old is None or old.hex() != expected):
+                here = old.hex()[:12] if old else "nothing"
+                raise ConflictError(f"{row.model_name}@{alias} points at {here}, not at {expected[:12]}", ref=str(ref))
+            transaction.move(ref, old, target)
+
+        self._do(plan, f"alias {row.model_name}@{alias} -> {row.model_version}")
+
+    def delete_alias(self, model_name: str, alias: str) -> None:
+        """Remove an alias.
+
+        Raises:
+            ModelNotFoundError: There is none of this name.
+        """
+        ref = Ref("aliases", refs.check_name(model_name, "model name"), refs.check_name(alias, "alias"))
+
+        def plan(transaction: Transaction) -> None:
+            old = transaction.planned(ref)
+            if old is None:
+                raise ModelNotFoundError(
+                    f"model {model_name!r} has no alias {alias!r}", hint=f"friday-store alias {model_name}"
+                )
+            transaction.move(ref, old, None)
+
+        self._do(plan, f"delete alias {model_name}@{alias}")
+
+    def promote(self, revision: str, alias: str = "production") -> None:
+        """Point an alias, ``production`` unless named, at a version."""
+        self.set_alias(revision, alias)
+
+    def rollback(self, model_name: str, alias: str = "production") -> str:
+        """Move an alias back to where it pointed before its last move, and return that version's id.
+
+        Rolling back twice goes two moves back.
+
+        Raises:
+            ModelNotFoundError: There is no such alias, or nothing before.
+        """
+        ref = Ref("aliases", refs.check_name(model_name, "model name"), refs.check_name(alias, "alias"))
+
+        def plan(transaction: Transaction) -> str:
+            old, target = transaction.planned(ref), history.before(self.repository, ref)
+            transaction.move(ref, old, target)
+            return target.hex()
+
+        return self._do(plan, f"{history.ROLLBACK} {model_name}@{alias}")
+
+    def delete_model(self, model_name: str, version: str | None = None, *, force: bool = False) -> list[str]:
+        """Forget a version, or a whole model, and return the ids; nothing is erased until garbage collection.
+
+        Args:
+            model_name: The model's name.
+            version: One version; None deletes all.
+            force: Also delete what an alias points at, and the alias with it.
+
+        Raises:
+            ModelNotFoundError: There is no such model or version.
+            ConflictError: An alias points at it.
+        """
+        first = self._row(model_name, version)
+        condition = "m.model_name = ?" if version is None else "m.model_name = ? AND m.model_version = ?"
+        values = (first.model_name,) if version is None else (first.model_name, first.model_version)
+
+        def plan(transaction: Transaction) -> list[str]:
+            rows = self.repository.index.versions(condition, values, "ORDER BY m.id")
+            return history.forget(self.repository, transaction, rows, force=force)
+
+        return self._do(plan, f"delete {model_name}" + (f":{version}" if version else ""))
+
+    def restore_model(self, model_name: str, version: str | None = None) -> list[str]:
+        """Bring back a deleted version, or all deleted versions of a model, with their tags, and return the ids.
+
+        Raises:
+            ModelNotFoundError: Nothing of that name was deleted.
+        """
+        refs.check_name(model_name, "model name")
+        return history.restore(self.repository, model_name, version)

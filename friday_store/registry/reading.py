@@ -1,0 +1,180 @@
+"""Reading a registry: models, records, lists and histories."""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+
+from friday_store import refs, serializer
+from friday_store.errors import ModelNotFoundError
+from friday_store.registry import history, listing
+from friday_store.registry.access import Access
+from friday_store.registry.records import Record, frame, moment, records
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Reading(Access):
+    """What a registry answers; nothing here changes it."""
+
+    def load_model(self, revision: str, version: str | None = None) -> Any:
+        """Return the model, made from verified bytes; it is the caller's own.
+
+        Raises:
+            ModelNotFoundError: Nothing answers to the revision.
+            UntrustedArtifactError: It came from elsewhere and could run code; nothing was run.
+            IntegrityError: Stored bytes are damaged; nothing was interpreted.
+            PluginError: The format's plugin is not installed.
+        """
+        row = self._row(revision, version)
+        manifest = self.repository.manifest(row)
+        artifact = self.repository.artifact(manifest.artifact)
+        self.trust.require(row, self.repository.id, self.plugins.serializer(artifact.serializer).safety)
+        parts = self.repository.parts(artifact)
+        model = serializer.load(self.plugins, artifact.serializer, artifact.format, parts)
+        self.remember(model, row.model_id)
+        return model
+
+    def record_of(self, model: Any) -> Record:
+        """Return the record of a model that was loaded through this registry.
+
+        Raises:
+            ModelNotFoundError: It was not, or it is of a type that cannot be told apart (a dict, an array).
+        """
+        held = self._loaded.get(id(model))
+        if held is None or held[0]() is not model:
+            raise ModelNotFoundError(f"this {type(model).__name__} was not loaded through this registry")
+        return self.get_model_metadata(held[1])
+
+    def remember(self, model: Any, model_id: str) -> None:
+        """Note which version an object is, for :meth:`record_of`; forgotten with the object."""
+        key = id(model)
+        with contextlib.suppress(TypeError):
+            self._loaded[key] = (weakref.ref(model, lambda _: self._loaded.pop(key, None)), model_id)
+
+    def get_model(self, revision: str, version: str | None = None) -> Any:
+        """Return the model; the same as :meth:`load_model`."""
+        return self.load_model(revision, version)
+
+    def get_model_by_name_and_version(self, model_name: str, model_version: str) -> Any:
+        """Return the model of an exact name and version."""
+        return self.load_model(model_name, model_version)
+
+    def get_latest_model(self, model_name: str) -> Any:
+        """Return the model of the highest version."""
+        return self.load_model(model_name)
+
+    def get_latest_version(self, model_name: str) -> str:
+        """Return the highest version by semver precedence; a pre-release only if there is nothing else."""
+        return self._row(refs.check_name(model_name, "model name"), None).model_version
+
+    def get_model_metadata(self, revision: str, version: str | None = None) -> Record:
+        """Return a version's record."""
+        return records(self.repository.index, [self._row(revision, version)])[0]
+
+    def get_model_versions(self, model_name: str) -> list[Record]:
+        """Return the records of all versions, newest first by semver precedence.
+
+        Raises:
+            ModelNotFoundError: There is no such model.
+        """
+        self._row(refs.check_name(model_name, "model name"), None)
+        rows = self.repository.index.versions(
+            "m.model_name = ?", (model_name,), "ORDER BY m.precedence DESC, m.id DESC"
+        )
+        return records(self.repository.index, rows)
+
+    @overload
+    def list_models(
+        self,
+        name_filter: str | None = ...,
+        tag_filter: str | Iterable[str] | None = ...,
+        *,
+        as_frame: Literal[False] = ...,
+        **filters: Unpack[listing.Filters],
+    ) -> list[Record]: ...
+    @overload
+    def list_models(
+        self,
+        name_filter: str | None = ...,
+        tag_filter: str | Iterable[str] | None = ...,
+        *,
+        as_frame: Literal[True],
+        **filters: Unpack[listing.Filters],
+    ) -> pd.DataFrame: ...
+    def list_models(
+        self,
+        name_filter: str | None = None,
+        tag_filter: str | Iterable[str] | None = None,
+        *,
+        tags: Iterable[str] | None = None,
+        require_all_tags: bool = True,
+        status: str | None = None,
+        model_type: str | None = None,
+        order_by: str | None = None,
+        limit: int | None = None,
+        as_frame: bool = False,
+    ) -> list[Record] | pd.DataFrame:
+        """Return the records of the versions that pass every filter.
+
+        Args:
+            name_filter: A glob over model names, such as ``AAPL_*``.
+            tag_filter: A tag, or several.
+            tags: The same as ``tag_filter``.
+            require_all_tags: Whether a version needs all the tags, or one of them.
+            status: One status.
+            model_type: One type.
+            order_by: ``name``, ``version``, ``created_at``, ``updated_at``, ``size_bytes``, ``status``, ``author``,
+                ``model_type`` or ``metrics.NAME``; ``-`` before it turns it round. None: by name, then newest first.
+            limit: At most so many.
+            as_frame: Return a DataFrame instead.
+
+        Raises:
+            InvalidValueError: ``order_by`` or ``limit`` cannot be.
+        """
+        wanted = [tag_filter] if isinstance(tag_filter, str) else list(tag_filter or ())
+        rows = listing.listed(
+            self.repository.index,
+            listing.Filter(
+                name_filter, (*wanted, *(tags or ())), require_all_tags, status, model_type, order_by, limit
+            ),
+        )
+        found = records(self.repository.index, rows)
+        return frame(found) if as_frame else found
+
+    def list_summaries(
+        self, name_filter: str | None = None, *, tags: Iterable[str] = (), status: str | None = None
+    ) -> list[Record]:
+        """Return one record per model, sorted by name, over its versions that pass the filters.
+
+        Its keys: ``model_name``, ``model_version`` and ``model_id`` of the highest, ``versions`` (how many),
+        ``aliases`` (name to version), ``tags``, ``size_bytes`` (of all), ``created_at`` (the first's), ``updated_at``
+        (the last's), ``precedence`` (text that sorts as the versions do).
+        """
+        found = listing.summaries(self.repository.index, listing.Filter(name_filter, tuple(tags), status=status))
+        for summary in found:
+            summary |= {key: moment(summary[key]) for key in ("created_at", "updated_at")}
+        return found
+
+    def model_names(self, name_filter: str | None = None) -> list[str]:
+        """Return the names of all models, sorted."""
+        return listing.names(self.repository.index, name_filter)
+
+    def get_latest_metrics(self, revision: str) -> dict[str, float]:
+        """Return the newest value of each metric."""
+        found: dict[str, float] = self.get_model_metadata(revision)["metrics"]
+        return found
+
+    def get_metric_history(self, revision: str, name: str) -> pd.DataFrame:
+        """Return every observation of a metric: columns ``time``, ``step``, ``value``, oldest first."""
+        return history.metric(self.repository.index, self._row(revision, None), name)
+
+    def get_status_history(self, revision: str) -> list[Record]:
+        """Return every change of status, oldest first: ``status``, ``reason``, ``author``, ``time``."""
+        notes = self.repository.notes(self._row(revision, None))
+        return [
+            {**note.body, "author": note.author, "time": moment(note.time)} for note in notes if note.type == "status"
+        ]

@@ -1,0 +1,208 @@
+"""Recording: new versions, and what is said about them later."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from friday_store import codec
+from friday_store.errors import InvalidValueError, ModelNotFoundError
+from friday_store.manifest import Note
+from friday_store.refs import Ref
+from friday_store.registry import drafting
+from friday_store.registry.drafting import ModelStatus, Options
+from friday_store.registry.reading import Reading
+from friday_store.registry.records import Record, records
+from friday_store.repository import Transaction
+
+
+class Recording(Reading):
+    """What adds objects to a registry."""
+
+    def register_model(
+        self,
+        model: Any,
+        model_name: str,
+        model_version: str | None = None,
+        *,
+        version: str | None = None,
+        model_type: str | None = None,
+        description: str = "",
+        tags: Iterable[str] = (),
+        aliases: Iterable[str] = (),
+        metrics: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        hyperparameters: Mapping[str, Any] | None = None,
+        training_data: Mapping[str, Any] | None = None,
+        feature_importance: Mapping[str, Any] | None = None,
+        pipeline_steps: Iterable[Any] | None = None,
+        dependencies: Mapping[str, Any] | None = None,
+        evaluation: Mapping[str, Any] | None = None,
+        parents: Iterable[str] | None = None,
+        bump: Literal["major", "minor", "patch"] = "patch",
+        serializer: str | None = None,
+        exist_ok: bool = False,
+        input_example: Any = None,
+    ) -> str:
+        """Store a model as a new version and return its id (64 hex characters).
+
+        Parameters of the estimator, names and number of its features, versions of the libraries it is made of,
+        Python and platform are recorded without being asked for.
+
+        Args:
+            model: Any object that a format accepts; a :class:`~pathlib.Path` is stored as that file.
+            model_name: The model's name.
+            model_version: A semantic version. None: the next one, decided when the transaction commits, so that
+                writers at the same time get versions of their own.
+            version: The same as ``model_version``.
+            model_type: None: the class's name.
+            description: In your own words.
+            tags: Names for finding it; many versions can have one.
+            aliases: Names that move to this version, such as ``production``.
+            metrics: Numbers by name; NaN and infinity are kept.
+            metadata: Anything plain: numbers, text, lists, dicts, dates, paths, enums, small arrays.
+            hyperparameters: Added to what the estimator says of itself.
+            training_data: What it was trained on.
+            feature_importance: Numbers by feature.
+            pipeline_steps: None: those of a scikit-learn pipeline.
+            dependencies: Added to the libraries in use.
+            evaluation: How it was evaluated.
+            parents: Revisions that it came from. None: the version of this name that was registered last.
+            bump: Which part of the highest version moves when none is given.
+            serializer: The format's name; None lets the model decide.
+            exist_ok: Return the existing version's id whatever its content is.
+            input_example: A frame or 2-D array, of which only names, dtypes and width are recorded.
+
+        Raises:
+            InvalidNameError: A name, version, tag or alias cannot be.
+            InvalidValueError: A value cannot be stored; the message names the key.
+            VersionExistsError: The version exists with other content. The same content again returns its id.
+            SerializationError: The model cannot be written; the message names the attribute.
+            StorageError: The store cannot be written.
+        """
+        if version is not None and model_version is not None:
+            raise InvalidValueError("version and model_version are two names for one thing; give one", path="version")
+        options = Options(
+            model_type, description, tags, aliases, metrics, metadata, hyperparameters, training_data,
+            feature_importance, pipeline_steps, dependencies, evaluation, parents, bump, serializer, exist_ok,
+            input_example, model_version or version,
+        )  # fmt: skip
+        return self._register([(model, model_name, options)], f"register {model_name}")[0]
+
+    def register_model_from_file(
+        self,
+        path: str | Path,
+        model_name: str,
+        *,
+        format: str = "file",  # noqa: A002 - the recorded word
+        **options: Any,
+    ) -> str:
+        """Store a model's native file, without loading it, and return the version's id.
+
+        Args:
+            path: The file.
+            model_name: The model's name.
+            format: The format that the file is in; ``file`` takes any file as it is.
+            options: As for :meth:`register_model`, but ``serializer``; ``model_type`` is the format unless given.
+
+        Raises:
+            FridayStoreError: As :meth:`register_model`; :class:`SerializationError` for a file of another format.
+        """
+        given = {"model_type": format, **options, "model": Path(path), "model_name": model_name, "serializer": format}
+        return self._register([_arguments(given)], f"register {model_name}")[0]
+
+    def register_models(self, models: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Store many versions as one transaction and one pack, and return their ids in order.
+
+        Args:
+            models: The arguments of :meth:`register_model`, one mapping each; read one at a time, so a generator
+                need not hold more than one model in memory.
+
+        Raises:
+            FridayStoreError: As :meth:`register_model`; then none of them is registered.
+        """
+        return self._register((_arguments(item) for item in models), "register models")
+
+    def _register(self, models: Iterable[tuple[Any, str, Options]], message: str) -> list[str]:
+        running = self._open[0] if self._open else self.repository.transaction(message)
+        try:
+            requests = [drafting.draft(running, self.repository, *item) for item in models]
+        except BaseException:
+            if self._open is None:
+                running.discard()
+            raise
+        return self._do(
+            lambda transaction: [drafting.assign(transaction, self.repository, request) for request in requests],
+            message,
+            running,
+        )
+
+    def update_model_metadata(
+        self, revision: str, changes: Mapping[str, Any], description: str | None = None
+    ) -> Record:
+        """Merge changes into a version's metadata, deeply, and return its record; None removes a key.
+
+        What was there before stays in the history.
+        """
+        body = {"changes": {"metadata": codec.normalise_map(changes, "changes")}, "description": description}
+        return self._note(revision, "metadata", body, "metadata of")
+
+    def set_model_status(self, revision: str, status: str | ModelStatus, reason: str = "") -> Record:
+        """Set a version's status and return its record; who, when and why are kept.
+
+        Raises:
+            InvalidValueError: It is neither a :class:`ModelStatus` nor a word of the repository's configuration.
+        """
+        known = [*ModelStatus, *self.config.statuses]
+        if str(status) not in known:
+            raise InvalidValueError(f"{str(status)!r} is no status; there are: {', '.join(known)}", path="status")
+        return self._note(revision, "status", {"status": str(status), "reason": reason}, f"status {status} for")
+
+    def log_metrics(
+        self, revision: str, metrics: Mapping[str, Any], *, step: int | None = None, time: dt.datetime | None = None
+    ) -> Record:
+        """Add observations of metrics to a version and return its record.
+
+        Args:
+            revision: The version.
+            metrics: Numbers by name.
+            step: Which step of a run they belong to.
+            time: When they were observed; None: now.
+        """
+        observed = drafting.metrics(metrics)
+        if not observed:
+            raise InvalidValueError("metrics: there is nothing to log", path="metrics")
+        body: dict[str, Any] = {"metrics": observed, "step": step}
+        if time is not None:
+            body["time"] = round(time.timestamp() * 1_000_000)
+        return self._note(revision, "metrics", body, "metrics of")
+
+    def _note(self, revision: str, kind: str, body: Mapping[str, Any], what: str) -> Record:
+        row = self._row(revision, None)
+        about = bytes.fromhex(row.model_id)
+
+        def plan(transaction: Transaction) -> None:
+            current = self.repository.version(row.model_name, row.model_version)
+            if current is None or current.model_id != row.model_id:
+                raise ModelNotFoundError(f"{row.model_name}:{row.model_version} was deleted meanwhile")
+            time = max(self.repository.log.now(), current.updated_at + 1)
+            note = transaction.put_note(Note(about, kind, body, self.repository.settings.actor, time))
+            transaction.move(Ref("notes", row.model_name, row.model_version, note.hex()), None, note)
+
+        self._do(plan, f"{what} {row.model_name}:{row.model_version}")
+        return records(self.repository.index, [self._row(row.model_id, None)])[0]
+
+
+def _arguments(item: Mapping[str, Any]) -> tuple[Any, str, Options]:
+    given = dict(item)
+    try:
+        model, name = given.pop("model"), given.pop("model_name")
+        if "model_version" in given:
+            given["version"] = given.pop("model_version")
+        return model, name, Options(**given)
+    except (KeyError, TypeError) as error:
+        raise InvalidValueError(
+            f"register_models: {error}; the keys are the arguments of register_model", path="models"
+        ) from error
