@@ -33,7 +33,7 @@ import zstandard
 
 from friday_store import codec
 from friday_store.digest import SIZE, digest_of
-from friday_store.errors import ConflictError, IntegrityError
+from friday_store.errors import ConflictError, IntegrityError, StorageError
 from friday_store.storage import Storage
 
 _LOGGER: Final = logging.getLogger(__name__)
@@ -307,14 +307,28 @@ class Log:
         return low
 
     def append(self, entry: LogEntry) -> bytes | None:
-        """Create the entry and return its digest; None if another entry has that number."""
+        """Create the entry and return its digest; None if another entry has that number.
+
+        Raises:
+            StorageError: It could not be created, and is not there.
+        """
         body = entry.to_bytes()
         digest = digest_of(body)
-        if not self._storage.create(entry_path(entry.seq), [body, digest]):
+        try:
+            created = self._storage.create(entry_path(entry.seq), [body, digest])
+        except StorageError:
+            if not self._is_there(entry):
+                raise
+            created = True
+        return digest if created or self._is_there(entry) else None
+
+    def _is_there(self, entry: LogEntry) -> bool:
+        """Whether this very entry is in the log, although the store said otherwise or nothing."""
+        try:
             found = self.read(entry.seq)
-            if found is None or found[0].id != entry.id:
-                return None
-        return digest
+        except (StorageError, IntegrityError):
+            return False
+        return found is not None and found[0].id == entry.id
 
     def following(self, state: State, **fields: Any) -> LogEntry:
         """Return the entry that would follow ``state``, with a fresh id and a later time."""

@@ -132,19 +132,26 @@ def assign(transaction: Transaction, repository: Repository, request: Request) -
     existing = transaction.planned(ref)
     manifest = _manifest(request, version, newest)
     if existing is not None:
-        return _same(repository, transaction, existing, manifest, request)
+        _require_same(repository, transaction, existing, manifest, request)
+        _point(transaction, request, existing)
+        return existing.hex()
     digest = transaction.put_manifest(manifest)
     transaction.move(ref, None, digest)
     for tag in request.tags:
         transaction.move(Ref("tags", request.name, tag, version), None, digest)
-    for alias in request.aliases:
-        at = Ref("aliases", request.name, alias)
-        transaction.move(at, transaction.planned(at), digest)
+    _point(transaction, request, digest)
     parsed = refs.check_version(version)
     if highest is None or refs.precedence(parsed) > refs.precedence(refs.check_version(highest)):
         highest = version
     transaction.scratch[request.name] = (highest, digest)
     return digest.hex()
+
+
+def _point(transaction: Transaction, request: Request, digest: bytes) -> None:
+    """Point the aliases that were asked for at the version."""
+    for alias in request.aliases:
+        at = Ref("aliases", request.name, alias)
+        transaction.move(at, transaction.planned(at), digest)
 
 
 def _newest(repository: Repository, name: str) -> tuple[str | None, bytes | None]:
@@ -176,11 +183,13 @@ def _manifest(request: Request, version: str, newest: bytes | None) -> Manifest:
     )
 
 
-def _same(repository: Repository, transaction: Transaction, existing: bytes, new: Manifest, request: Request) -> str:
-    """Return the id of a version that exists, if it has the same content or that does not matter."""
+def _require_same(
+    repository: Repository, transaction: Transaction, existing: bytes, new: Manifest, request: Request
+) -> None:
+    """Refuse a version that exists, unless it has the same content or that does not matter."""
     old = transaction.fresh(existing) or repository.index.manifest(existing)
     if request.exist_ok or _content(old) == _content(new):
-        return existing.hex()
+        return
     what = "other bytes" if old.artifact != new.artifact else "other metadata"
     raise VersionExistsError(
         f"{new.name} {new.version} exists with {what}, and versions never change",

@@ -6,6 +6,7 @@ import datetime as dt
 import secrets
 import uuid
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +17,8 @@ from friday_store.digest import digest_of
 from friday_store.errors import ConflictError, IntegrityError
 from friday_store.log import EVERY, Log, LogEntry, State, checkpoint_path, entry_path, newest_move
 from friday_store.storage import open_storage
+from friday_store.storage.local import LocalStorage
+from friday_store.testing import Fault, FaultyStorage
 
 if TYPE_CHECKING:
     from friday_store.digest import Buffer
@@ -357,3 +360,12 @@ def test_a_checkpoint_of_another_number_is_refused(log: Log, storage: Storage) -
     storage.create(checkpoint_path(3), storage.read(checkpoint_path(2)) or b"")
     with pytest.raises(IntegrityError, match="says that it is 2"):
         log.read_checkpoint(3)
+
+
+def test_an_error_after_the_entry_took_effect_is_no_failure(tmp_path: Path) -> None:
+    """When the store reports an error and the entry is there, the transaction has succeeded, once."""
+    storage = FaultyStorage(LocalStorage(tmp_path), Fault(at=1, moment="after", writes=True))
+    log = Log(storage, bytes(32), lambda: dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+    entry = log.following(log.state(0), actor="a", message="m")
+    assert log.append(entry) == entry.digest
+    assert [entry.seq] == [found.seq for found, _ in log.after(0, bytes(32))]

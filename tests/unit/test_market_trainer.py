@@ -16,11 +16,11 @@ import pytest
 from sklearn.base import BaseEstimator, RegressorMixin, is_classifier, is_regressor
 from sklearn.dummy import DummyClassifier
 
+from friday_store.default_plugins.estimators import builtin_trainers
 from friday_store.errors import ConflictError, InvalidValueError
 from friday_store.market import MarketDataModelTrainer, ModelType, PredictionTarget
 from friday_store.market.data import DataFacts
 from friday_store.market.demo_data import stocks
-from friday_store.default_plugins.estimators import builtin_trainers
 from friday_store.market.features import prepare_ohlcv, write_processed
 from friday_store.registry import ModelRegistry
 

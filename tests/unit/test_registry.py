@@ -680,3 +680,10 @@ def hurt(registry: ModelRegistry, storage: FaultyStorage) -> None:
     repository.storage = storage
     for part in (repository.log, repository.objects):
         part._storage = storage
+
+
+def test_registering_the_same_again_points_its_aliases(registry: ModelRegistry, small_model: dict[str, Any]) -> None:
+    """The same version with the same content is the same id, and the aliases asked for point at it."""
+    first = registry.register_model(small_model, "m", "1.0.0")
+    assert first == registry.register_model(small_model, "m", "1.0.0", aliases=["production"])
+    assert first == registry.get_model_metadata("m@production")["model_id"]
