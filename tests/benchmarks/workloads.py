@@ -87,7 +87,7 @@ class Setting:
         return 20 if self.quick else 200
 
 
-class Layers(RegressorMixin, BaseEstimator):
+class Layers(RegressorMixin, BaseEstimator):  # type: ignore[misc, unused-ignore]
     """An estimator that is nothing but float32 arrays, as a network's weights are.
 
     Args:
