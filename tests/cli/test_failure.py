@@ -166,7 +166,11 @@ def test_a_signal(work: Path, plugin: Callable[[str], None]) -> None:
         "@hookimpl\ndef register_commands(group):\n    @group.command()\n    def wait():\n"
         "        click.echo('ready')\n        time.sleep(60)\n"
     )
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a background shell has it ignored, for children too
     with subprocess.Popen([*ENTRY, "wait"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        signal.signal(signal.SIGINT, before)
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGINT)

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from friday_store import registry, storage
+from friday_store import storage
 from friday_store.digest import Buffer
-from friday_store.registry import remotes
+from friday_store.registry import access, remotes
 from friday_store.repository import config
 from friday_store.storage import Storage, local
 from friday_store.testing.faults import Fault, FaultyStorage
@@ -123,7 +123,7 @@ def faulty_storage(fault: Fault | None) -> Iterator[list[FaultyStorage]]:
         made.append(FaultyStorage(storage.open_storage(url, options), fault))
         return made[-1]
 
-    module: Any = registry
+    module: Any = access
     module.open_storage = opened
     try:
         yield made
