@@ -9,6 +9,8 @@ and everything is pushed to a second registry.
 from __future__ import annotations
 
 import math
+import shutil
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -76,16 +78,17 @@ def run(folder: str, *, fast: bool = False, symbols: Sequence[str] = (), say: Sa
     say("")
     say(f"Done in {time.perf_counter() - started:.0f} s. The registry is yours to explore:")
     model = next(row.model_name for row in rows if row.model_name)
-    for line in (
-        f"cd {folder}",
-        "friday-store ls",
-        f"friday-store show {model}@production",
-        f"friday-store log {model}",
-        "friday-store log --all",
-        "friday-store push backup --dry-run",
-        "friday-store fsck",
+    command = "friday-store" if shutil.which("friday-store") else str(Path(sys.argv[0]).absolute())
+    say(f"  cd {folder}")
+    for rest in (
+        "ls",
+        f"show {model}@production",
+        f"log {model}",
+        "log --all",
+        "push backup --dry-run",
+        "fsck",
     ):
-        say(f"  {line}")
+        say(f"  {command} {rest}")
 
 
 def _title(say: Say, text: str) -> None:
