@@ -156,6 +156,9 @@ class Database:
                 found = connection.execute(f"SELECT {', '.join(columns)} FROM {name} ORDER BY {', '.join(keys)}")  # noqa: S608
                 yield from (f"{name}{row!r}" for row in found.fetchall())
 
+    def __del__(self) -> None:
+        self.close()
+
     def close(self) -> None:
         """Close this process's connection; the next use opens a new one."""
         with self._lock:

@@ -142,7 +142,7 @@ class Text(str):
         ({Colour.RED: 1, np.int64(4): 2}, {"red": 1, "4": 2}), (Colour.RED, "red"), (Level.HIGH, 3),
         (np.float32(0.5), 0.5), (np.float64(0.1), 0.1), (np.int8(-3), -3), (np.uint64(2**64 - 1), 2**64 - 1),
         (np.bool_(1), True), (np.str_("s"), "s"), (np.array(7), 7), (np.arange(4).reshape(2, 2), [[0, 1], [2, 3]]),
-        (np.array([]), []), (np.datetime64("2026-05-01"), "2026-05-01"), (np.datetime64("NaT"), None),
+        (np.array([]), []), (np.datetime64("2026-05-01"), "2026-05-01"), (np.datetime64("NaT", "s"), None),
         (np.timedelta64(90, "s"), 90.0), (pd.Timestamp("2026-05-01"), "2026-05-01T00:00:00"), (pd.NaT, None),
         (pd.NA, None), (pd.Series([1, 2]), [1, 2]), (pd.Timedelta("1s"), 1.0), (NOW, "2026-05-01T12:30:00+00:00"),
         (NOW.date(), "2026-05-01"), (NOW.time(), "12:30:00"), (dt.timedelta(minutes=1), 60.0),
