@@ -20,7 +20,7 @@ from typing import Final
 from friday_store.errors import IntegrityError
 from friday_store.hookspecs import RefUpdate, SyncReport
 from friday_store.index import Index
-from friday_store.manifest import Artifact, Manifest
+from friday_store.manifest import Artifact
 from friday_store.objects import Directory, Kind
 from friday_store.objects.pack import Frame
 from friday_store.refs import Ref
@@ -201,33 +201,25 @@ class _Closure:
                     self._add(digest)
 
     def _add_version(self, digest: bytes) -> None:
-        manifest = self._manifest(digest)
-        if manifest is None:
-            return
-        if self._wants(manifest.artifact):
+        """Add a version's chunks, artifact and manifest, also if the manifest was reached as a parent before."""
+        manifest = self._source.index.manifest(digest)
+        if manifest.artifact not in self._seen:
             artifact = Artifact.from_bytes(bytes(self._source.objects.read(manifest.artifact, Kind.ARTIFACT)))
             for part in artifact.parts:
                 for chunk in part:
                     self._add(chunk)
             self._add(manifest.artifact)
-        waiting = list(manifest.parents)
+        self._add(digest)
+        self._add_lineage(manifest.parents)
+
+    def _add_lineage(self, parents: Iterable[bytes]) -> None:
+        """Add the manifests above a version, as far as the source has them; their models belong to their own refs."""
+        waiting = list(parents)
         while waiting:
             parent = waiting.pop()
             if parent not in self._seen and self._source.objects.find(parent) is not None:
-                above = self._manifest(parent)
-                waiting += above.parents if above else ()
-        self._add(digest)
-
-    def _manifest(self, digest: bytes) -> Manifest | None:
-        """Return a manifest that is not done yet, and add it."""
-        if digest in self._seen:
-            return None
-        manifest = self._source.index.manifest(digest)
-        self._add(digest)
-        return manifest
-
-    def _wants(self, digest: bytes) -> bool:
-        return digest not in self._seen
+                self._add(parent)
+                waiting += self._source.index.manifest(parent).parents
 
     def _add(self, digest: bytes) -> None:
         if digest in self._seen:

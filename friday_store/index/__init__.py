@@ -287,7 +287,7 @@ class Index:
         self._at, self._time = (seq, digest), time
 
     def _start(self) -> None:
-        """Begin with the newest checkpoint where the log is long, else with nothing."""
+        """Begin with nothing; where there are checkpoints, a rebuild is the shorter way."""
         state = self._log.state(0)
         if self._log.checkpoints():
             raise DamagedIndexError("the index is empty")

@@ -242,3 +242,17 @@ def test_expected_guards_an_alias(pair: tuple[ModelRegistry, ModelRegistry]) -> 
     mine.set_alias("m:1.0.0", "production", expected=seen)
     with pytest.raises(ConflictError):
         mine.set_alias("m:1.0.1", "production", expected=seen)
+
+
+def test_a_parent_that_comes_after_its_child_arrives_whole(tmp_path: Path) -> None:
+    """A version that was reached as a parent first, because it was restored later, is copied with its model."""
+    mine = ModelRegistry(tmp_path / "mine")
+    for seed in range(2):
+        mine.register_model(weights(seed), "m")
+    mine.delete_model("m", "1.0.0")
+    mine.restore_model("m", "1.0.0")
+    report = mine.push(str(tmp_path / "shared"))
+    shared = ModelRegistry(tmp_path / "shared")
+    assert [] == shared.fsck()
+    assert 7 == report.objects  # two arrays, one description that both share, two artifacts, two manifests
+    np.testing.assert_array_equal(weights(0), shared.load_model("m:1.0.0"))
