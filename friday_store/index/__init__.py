@@ -31,6 +31,7 @@ _LOGGER: Final = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _BATCH: Final = 500
 _TRIES: Final = 100
+_RENEWALS: Final = 3
 _ALL: Final = ", ".join(f"m.{column}" for column in COLUMNS)
 _MIRRORED: Final = """
 SELECT key, value, -1 AS birth FROM state
@@ -252,14 +253,19 @@ class Index:
         return self._guarded(question)
 
     def _guarded(self, question: Callable[[], _T]) -> _T:
+        """Answer a question, with the index made anew where it is damaged, and in memory if that happens again."""
         self.catch_up()
+        for _ in range(_RENEWALS):
+            try:
+                return question()
+            except DamagedIndexError as error:  # again, when others are making one damaged file anew at this moment
+                _LOGGER.warning("making the index anew: %s", error)
+                self.rebuild()
+            except IndexFileError as error:
+                self._retreat(error)
         try:
             return question()
-        except DamagedIndexError as error:
-            _LOGGER.warning("making the index anew: %s", error)
-            self.rebuild()
-            return question()
-        except IndexFileError as error:
+        except (DamagedIndexError, IndexFileError) as error:
             self._retreat(error)
             return question()
 
