@@ -282,17 +282,19 @@ class Log:
             ConflictError: There is no such entry.
         """
         state = self._checkpoint(seq)
-        for entry, digest in self.after(state.seq, state.entry):
-            if seq is not None and entry.seq > seq:
-                break
-            state.apply(entry, digest)
-        if seq is not None and state.seq != seq:
-            raise ConflictError(f"the log has no entry {seq}; the newest is {state.seq}")
-        if seq is None and (last := self.last()) > state.seq:
-            raise IntegrityError(
-                f"log entry {state.seq + 1} is missing, and {last} is there", path=entry_path(state.seq + 1)
-            )
-        return state
+        while True:
+            for entry, digest in self.after(state.seq, state.entry):
+                if seq is not None and entry.seq > seq:
+                    break
+                state.apply(entry, digest)
+            if seq is not None and state.seq != seq:
+                raise ConflictError(f"the log has no entry {seq}; the newest is {state.seq}")
+            last = state.seq if seq is not None else self.last()
+            if last <= state.seq:
+                return state
+            following = entry_path(state.seq + 1)  # others may have written it since it was found missing
+            if self._storage.stat(following) is None:
+                raise IntegrityError(f"log entry {state.seq + 1} is missing, and {last} is there", path=following)
 
     def at(self, time: dt.datetime) -> int:
         """Return the number of the newest entry at or before a time; 0 if there is none."""

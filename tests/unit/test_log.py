@@ -22,7 +22,7 @@ from friday_store.testing import Fault, FaultyStorage
 
 if TYPE_CHECKING:
     from friday_store.digest import Buffer
-    from friday_store.storage import Storage
+    from friday_store.storage import Entry, Storage
 
 ROOT = digest_of(b"format")
 ONE, TWO = digest_of(b"one"), digest_of(b"two")
@@ -228,6 +228,28 @@ def test_a_missing_entry_is_noticed(log: Log, storage: Storage) -> None:
         with pytest.raises(IntegrityError) as caught:
             read()
         assert caught.value.path == entry_path(2)
+
+
+def test_an_entry_that_comes_while_the_state_is_read_is_no_gap(log: Log, storage: Storage, clock: Clock) -> None:
+    """Between finding no next entry and looking for the newest, others may write: the state then has theirs too."""
+    written(log, 2)
+
+    class Busy:
+        """A storage on which somebody else writes just before each of the first listings of the log."""
+
+        writes = 3
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(storage, name)
+
+        def list(self, folder: str) -> list[Entry]:
+            if folder == "log" and self.writes:
+                self.writes -= 1
+                written(log, 2, log.state())
+            return storage.list(folder)
+
+    assert Log(Busy(), ROOT, clock).state().to_bytes() == log.state().to_bytes()
+    assert log.last() == 8
 
 
 def test_an_entry_in_the_wrong_place_is_noticed(log: Log, storage: Storage) -> None:
