@@ -35,9 +35,14 @@ _INTEGERS: Final = range(-(1 << 63), 1 << 64)
 Value = None | bool | int | float | str | bytes | list["Value"] | dict[str, "Value"]
 
 
-def encode(value: Mapping[str, Any]) -> bytes:
-    """Return the canonical bytes of a map of plain values; tuples count as lists."""
-    packed = msgpack.packb(_sorted(value), use_bin_type=True)
+def encode(value: Mapping[str, Any], *, flat: bool = False) -> bytes:
+    """Return the canonical bytes of a map of plain values; tuples count as lists.
+
+    Args:
+        value: The map.
+        flat: There is no map inside, so that nothing but its own keys needs to be put in order.
+    """
+    packed = msgpack.packb({key: value[key] for key in sorted(value)} if flat else _sorted(value), use_bin_type=True)
     assert isinstance(packed, bytes)
     return packed
 
@@ -68,9 +73,17 @@ def decode(data: bytes | memoryview, kind: str, *, cap: int = CAP) -> dict[str, 
     limit = len(data)
     try:
         value = msgpack.unpackb(
-            data, raw=False, strict_map_key=True, max_map_len=limit, max_array_len=limit, timestamp=_AS_INTEGER
+            data,
+            raw=False,
+            strict_map_key=True,
+            max_map_len=limit,
+            max_array_len=limit,
+            timestamp=_AS_INTEGER,
+            object_pairs_hook=_ordered,
+            ext_hook=_no_extension,
         )
-        canonical = isinstance(value, dict) and encode(value) == bytes(data)
+        _check_depth(value, 2 * _DEPTH)
+        canonical = isinstance(value, dict) and msgpack.packb(value, use_bin_type=True) == bytes(data)
     except (ValueError, TypeError, RecursionError, OverflowError, msgpack.UnpackException) as error:
         raise IntegrityError(f"{kind} cannot be decoded: {type(error).__name__}") from error
     if not canonical:
@@ -79,6 +92,28 @@ def decode(data: bytes | memoryview, kind: str, *, cap: int = CAP) -> dict[str, 
         raise IntegrityError(f"expected a {kind}, found {str(value.get('kind'))[:40]!r}")
     found: dict[str, Any] = value
     return found
+
+
+def _ordered(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
+    """Return a map whose keys are text, unique and in order."""
+    found = dict(pairs)
+    "".join(found)
+    if len(found) != len(pairs) or list(found) != sorted(found):
+        raise ValueError("keys out of order")
+    return found
+
+
+def _check_depth(value: Any, left: int) -> None:
+    """Refuse what is nested deeper than any reader should have to follow."""
+    if left == 0:
+        raise ValueError("nested too deeply")
+    for item in value.values() if type(value) is dict else value if type(value) is list else ():
+        if type(item) is dict or type(item) is list:
+            _check_depth(item, left - 1)
+
+
+def _no_extension(code: int, data: bytes) -> Any:
+    raise ValueError(f"extension {code} of {len(data)} bytes")
 
 
 def normalise(value: Any, path: str) -> Value:

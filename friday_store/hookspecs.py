@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, overload, runtime_checkable
 
 import pluggy
 
@@ -128,13 +128,50 @@ class Draft:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RefUpdate:
     """One ref about to move: its full name, and the digests (hex) before and after; None for absent."""
 
     ref: str
     old: str | None
     new: str | None
+
+
+class RefUpdates(Sequence[RefUpdate]):
+    """Many updates, each made when it is asked for: a sync may move hundreds of thousands of refs.
+
+    Args:
+        moves: Name, digest before and digest after, of each.
+    """
+
+    def __init__(self, moves: Sequence[tuple[str, bytes | None, bytes | None]] = ()) -> None:
+        self._moves = moves
+
+    def __len__(self) -> int:
+        return len(self._moves)
+
+    @overload
+    def __getitem__(self, place: int) -> RefUpdate: ...
+    @overload
+    def __getitem__(self, place: slice) -> RefUpdates: ...
+    def __getitem__(self, place: int | slice) -> RefUpdate | RefUpdates:
+        if isinstance(place, slice):
+            return RefUpdates(self._moves[place])
+        name, old, new = self._moves[place]
+        return RefUpdate(name, old.hex() if old else None, new.hex() if new else None)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Sequence)
+            and len(self) == len(other)
+            and all(a == b for a, b in zip(self, other, strict=True))
+        )
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._moves))
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
 
 
 @dataclass(frozen=True)
@@ -157,13 +194,19 @@ class SyncReport:
         objects: Objects sent.
         size: Bytes sent.
         present: Objects that were already there.
+        forced: The moved refs that the target had moved elsewhere.
+        kept: Aliases that both sides moved and that stayed, as the caller wanted.
+        behind: How many refs the other side is ahead with.
     """
 
-    moved: tuple[RefUpdate, ...] = ()
+    moved: Sequence[RefUpdate] = ()
     rejected: tuple[tuple[RefUpdate, str], ...] = ()
     objects: int = 0
     size: int = 0
     present: int = 0
+    forced: frozenset[str] = frozenset()
+    kept: tuple[RefUpdate, ...] = ()
+    behind: int = 0
 
 
 @hookspec

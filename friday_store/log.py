@@ -26,6 +26,7 @@ import datetime as dt
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -42,6 +43,7 @@ ENTRY_CAP: Final = 1 << 30
 CHECKPOINT_CAP: Final = 4 << 30
 EVERY: Final = 256
 _PER_FOLDER: Final = 1000
+_REQUESTS: Final = 16
 _PLACES: Final = 24
 _MOST: Final = 1 << 63
 
@@ -81,7 +83,7 @@ class LogEntry:
     def to_bytes(self) -> bytes:
         """Return the canonical bytes, without the checksum that follows them in the file."""
         fields = {name: getattr(self, name) for name in _FIELDS}
-        return codec.encode({**self.extra, "kind": "entry", "schema": 1, **fields})
+        return codec.encode({**self.extra, "kind": "entry", "schema": 1, **fields}, flat=not self.extra)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> LogEntry:
@@ -208,11 +210,14 @@ class Log:
         storage: Where it is.
         root: The digest of ``friday-store.json``.
         clock: Returns the time now; entries are later than the one before whatever it says.
+
+    Attributes:
+        root: What the first entry follows.
     """
 
     def __init__(self, storage: Storage, root: bytes, clock: Callable[[], dt.datetime]) -> None:
         self._storage = storage
-        self._root = root
+        self.root = root
         self._clock = clock
 
     def now(self) -> int:
@@ -238,13 +243,18 @@ class Log:
             raise IntegrityError(f"log entry {seq} says that it is entry {entry.seq}", path=path)
         return entry, digest_of(body)
 
-    def after(self, seq: int, digest: bytes) -> Iterator[tuple[LogEntry, bytes]]:
+    def after(self, seq: int, digest: bytes, last: int | None = None) -> Iterator[tuple[LogEntry, bytes]]:
         """Iterate over the entries after ``seq``, whose digest is given; each follows the one before.
+
+        Args:
+            seq: The number of the entry before the first.
+            digest: Its digest.
+            last: The number of the last one; None goes on to the newest.
 
         Raises:
             IntegrityError: The chain is broken.
         """
-        while (found := self.read(seq + 1)) is not None:
+        for found in self._ahead(seq + 1, last):
             entry, following = found
             if entry.prev != digest:
                 raise IntegrityError(
@@ -252,6 +262,23 @@ class Log:
                 )
             yield entry, following
             seq, digest = entry.seq, following
+
+    def _ahead(self, seq: int, last: int | None) -> Iterator[tuple[LogEntry, bytes]]:
+        """Iterate over the entries from ``seq`` on; from afar, more and more of them in one go."""
+        end = _MOST if last is None else last + 1
+        if self._storage.root is not None:
+            while seq < end and (found := self.read(seq)) is not None:
+                yield found
+                seq += 1
+            return
+        some = 1 if last is None else _REQUESTS
+        with ThreadPoolExecutor(_REQUESTS, thread_name_prefix="friday-log") as pool:
+            while seq < end:
+                for each in list(pool.map(self.read, range(seq, min(seq + some, end)))):
+                    if each is None:
+                        return
+                    yield each
+                seq, some = seq + some, min(2 * some, _REQUESTS)
 
     def backwards(self, seq: int) -> Iterator[LogEntry]:
         """Iterate from entry ``seq`` down to 1.
@@ -316,8 +343,10 @@ class Log:
         """
         body = entry.to_bytes()
         digest = digest_of(body)
+        sealed = body + digest
+        del body  # which may be large
         try:
-            created = self._storage.create(entry_path(entry.seq), [body, digest])
+            created = self._storage.create(entry_path(entry.seq), sealed)
         except StorageError:
             if not self._is_there(entry):
                 raise
@@ -377,7 +406,7 @@ class Log:
                     return self.read_checkpoint(number)
                 except IntegrityError as error:  # the log says the same; fsck reports the damage
                     _LOGGER.warning("passing over a damaged checkpoint: %s", error)
-        return State(0, self._root)
+        return State(0, self.root)
 
 
 def entry_path(seq: int) -> str:

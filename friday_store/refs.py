@@ -40,7 +40,7 @@ _BIG: Final = 10**15
 Namespace = Literal["versions", "aliases", "tags", "notes"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Ref:
     """A ref's name in its parts; ``str(Ref.parse(text)) == text`` for every ref that parses.
 

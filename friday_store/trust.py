@@ -1,8 +1,9 @@
 """Trust: which artifacts may run code here. It is this user's own, kept outside every repository, never synced.
 
 Formats whose ``safety`` is ``data`` always load. The others load when the version was registered in a repository
-that this user made or trusts, or when the version itself is trusted by digest. A version that came by pull,
-clone or import carries the id of the repository it came from, and that id is what is asked.
+that this user made or trusts, or when the version itself is trusted by digest. A version that came by pull or clone
+carries the id of the repository it came from, one that came by import the digest of the bundle, and that is what is
+asked: what a bundle says of its origin counts for nothing.
 
 The file is JSON, ``{"digests": [..], "repositories": [..]}``, with mode 0600.
 """
@@ -24,7 +25,16 @@ from friday_store.index import VersionRow
 from friday_store.storage.local import private_folder, replace_private
 
 Subject = Literal["digests", "repositories"]
+_DIGEST: Final = 64
 _SUBJECTS: Final = ("digests", "repositories")
+
+
+def _place(origin: str) -> str:
+    """Return what an origin is, and how all of it would be trusted."""
+    if origin == "files":
+        return "an exported folder"
+    what = "bundle" if len(origin) == _DIGEST else "repository"
+    return f"{what} {origin}, which you have not trusted (trust add {origin} would trust all of it)"
 
 
 class TrustStore:
@@ -45,7 +55,7 @@ class TrustStore:
         """
         trusted = self.listed()
         places = {repository, row.origin or repository}
-        return row.model_id in trusted["digests"] or places <= trusted["repositories"]
+        return row.model_id in trusted["digests"] or places <= trusted["repositories"] | trusted["digests"]
 
     def require(self, row: VersionRow, repository: str, safety: Safety) -> None:
         """Refuse to go on with a version that could run a stranger's code.
@@ -59,8 +69,8 @@ class TrustStore:
         origin = row.origin if row.origin and row.origin not in known else repository
         raise UntrustedArtifactError(
             f"{row.model_name}:{row.model_version} ({row.model_id[:12]}) is in the format {row.serializer!r}, which "
-            f"can run code when it is loaded, and comes from repository {origin}, which you have not trusted "
-            f"(trust add {origin} would trust all of it); it says that {row.author!r} made it, unsigned",
+            f"can run code when it is loaded, and comes from {_place(origin)}; it says that {row.author!r} made it, "
+            "unsigned",
             model_id=row.model_id,
             origin=origin,
             hint=f"friday-store trust add {row.model_id}",

@@ -32,7 +32,7 @@ TABLE: Final[Table] = {
         "register": (f"{_HERE}.record:register", "Store a model file as a new version."),
         "tag": (f"{_HERE}.record:tag", "List, add or remove tags."),
         "alias": (f"{_HERE}.record:alias", "List, set or remove aliases."),
-        "status": (f"{_HERE}.record:status", "Show or set the status of a version."),
+        "mark": (f"{_HERE}.record:mark", "Show or set the status of a version."),
         "rm": (f"{_HERE}.record:rm", "Forget a version or a model; restore brings it back."),
         "restore": (f"{_HERE}.record:restore", "Bring back what was removed."),
     },
@@ -45,8 +45,11 @@ TABLE: Final[Table] = {
     },
     "Sync": {
         "push": (f"{_HERE}.sync:push", "Send what a remote lacks."),
-        "pull": (f"{_HERE}.sync:pull", "Fetch what is new in a remote."),
-        "remote": (f"{_HERE}.sync:remote", "List, add and remove remotes."),
+        "pull": (f"{_HERE}.sync:pull", "Fetch what is new in a remote, and follow it."),
+        "fetch": (f"{_HERE}.sync:fetch", "Fetch what is new in a remote, and move nothing."),
+        "status": (f"{_HERE}.status:status", "Show how far remotes are ahead and behind."),
+        "mirror": (f"{_HERE}.sync:mirror", "Make remotes what this registry is."),
+        "remote": (f"{_HERE}.remote:remote", "List, add and remove remotes."),
     },
     "Keep": {
         "fsck": (f"{_HERE}.care:fsck", "Check everything that is stored."),
@@ -54,7 +57,7 @@ TABLE: Final[Table] = {
         "trust": (f"{_HERE}.care:trust", "List, add and remove what may run code."),
         "plugins": (f"{_HERE}.care:plugins", "List plugins, their hooks and errors."),
         "completion": (f"{_HERE}.start:completion", "Print the completion script of a shell."),
-        "help": (f"{_HERE}.start:help_", "Explain exit-codes, environment or revisions."),
+        "help": (f"{_HERE}.start:help_", "Explain exit-codes, environment, revisions or sync."),
     },
 }
 

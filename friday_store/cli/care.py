@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import platform
 import re
-import secrets
 import sqlite3
+import stat
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
+from friday_store.cli import probing
 from friday_store.cli.command import Command, Group
 from friday_store.cli.output import Column, View, listing, single
 from friday_store.cli.session import Refusal, Session
-from friday_store.cli.text import clean
+from friday_store.cli.text import clean, masked
+from friday_store.cli.versions import named
 from friday_store.errors import FridayStoreError
 
 if TYPE_CHECKING:
@@ -83,7 +85,8 @@ def fsck(session: Session, /, *, quick: bool) -> None:
 def doctor(session: Session) -> None:
     """Check the installation and the registry.
 
-    Nothing in the answer is secret. The exit code is 1 when a check failed.
+    Each remote is asked too, by a throw-away file. Nothing in the answer is secret. The exit code is 1 when a check
+    failed.
     """
     found = [{"check": name, "state": state, "detail": detail} for name, state, detail in _checked(session)]
     listing(session, _CHECKS, found)
@@ -128,31 +131,56 @@ def _registry_checked(registry: ModelRegistry) -> Iterator[tuple[str, str, str]]
         yield "log and packs", "fail" if stored else "ok", "; ".join(stored) or "sound, data not read"
     except FridayStoreError as error:
         yield "log and packs", "fail", str(error)
-    try:
-        yield "write", "ok", _probed(registry)
-    except FridayStoreError as error:
-        yield "write", "fail", str(error)
+    yield from _store_checked(registry)
     try:
         found = registry.trust.listed()
         yield "trust", "ok", f"{len(found['repositories'])} repositories and {len(found['digests'])} versions"
     except FridayStoreError as error:
         yield "trust", "fail", str(error)
+    if repository.storage.root is not None:
+        from friday_store.repository.config import LOCAL
+
+        yield from _kept_apart(repository.storage.root / LOCAL)
+    for name in registry.remotes():
+        yield from _remote_checked(registry, name)
 
 
-def _probed(registry: ModelRegistry) -> str:
-    """Create one throw-away file twice: the first must win, the second must not."""
-    storage = registry.repository.storage
-    path = f".tmp-{secrets.token_hex(8)}"
+def _kept_apart(path: Path) -> Iterator[tuple[str, str, str]]:
+    """Whether the file with this user's secrets, if there is one, is this user's alone."""
+    if not path.exists():
+        return
+    mode = stat.S_IMODE(path.stat().st_mode)
+    shared = bool(mode & (stat.S_IRWXG | stat.S_IRWXO))
+    yield path.name, "warning" if shared else "ok", f"mode {mode:04o}" + (f"; chmod 600 {path}" if shared else "")
+
+
+def _store_checked(registry: ModelRegistry) -> Iterator[tuple[str, str, str]]:
+    """Probe the registry's own store; what would stop a remote from being pushed to is a failure here."""
+    from friday_store.storage.probe import probe
+
     try:
-        first, second = storage.create(path, b"probe"), storage.create(path, b"probe")
-    finally:
-        with contextlib.suppress(FridayStoreError):
-            storage.delete([path])
-    if not first or second:
-        from friday_store.errors import StorageError
+        found = probe(registry.place.storage())
+    except FridayStoreError as error:
+        yield "write", "fail", masked(str(error))
+        return
+    for check, state, detail in probing.checks(found, single_writer=registry.place.single_writer):
+        broken = (check, state) in (("write", "note"), ("exclusive", "warning"))
+        yield check, "fail" if broken else state, masked(detail)
 
-        raise StorageError("the store lets two writers create one file, so it is not safe to write to")
-    return "a file can be created once, and once only"
+
+def _remote_checked(registry: ModelRegistry, name: str) -> Iterator[tuple[str, str, str]]:
+    shown = registry.remote(name)
+    try:
+        found = registry.probe_remote(name, keep=False)
+    except FridayStoreError as error:
+        yield f"remote {name}", "fail", masked(str(error))
+        return
+    if found is None:
+        yield f"remote {name}", "note", f"nothing is at {shown.url} yet"
+        return
+    yield f"remote {name}", "ok", shown.url
+    for check, state, detail in probing.checks(found, single_writer=shown.single_writer):
+        yield f"remote {name} {check}", state, masked(detail)
 
 
 @click.group(cls=Group, invoke_without_command=True, examples=["trust", "trust add aapl_1d:1.0.0"])
@@ -208,7 +236,7 @@ def trust_rm(session: Session, /, *, subject: str) -> None:
 def _subject(session: Session, text: str) -> tuple[Subject, str]:
     if _REPOSITORY.fullmatch(text):
         return "repositories", text
-    return "digests", text if _DIGEST.fullmatch(text) else session.registry().repository.resolve(text).model_id
+    return "digests", text if _DIGEST.fullmatch(text) else named(session.registry(), text).model_id
 
 
 def _told(session: Session, kind: Subject, value: str, verb: str) -> None:

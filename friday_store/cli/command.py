@@ -46,6 +46,13 @@ def _folder(ctx: click.Context, param: click.Parameter, value: str | None) -> No
             raise click.UsageError(f"cannot go to {value!r}: {error.strerror}", ctx) from error
 
 
+def _options(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> None:  # noqa: ARG001 - click's
+    if value:
+        from friday_store.remotes import parsed
+
+        ctx.ensure_object(Session).options.update(parsed(value))
+
+
 def shared(*, hidden: bool) -> list[click.Option]:
     """Return the options that stand before or after every command's name; their values go to the session."""
 
@@ -55,7 +62,10 @@ def shared(*, hidden: bool) -> list[click.Option]:
 
     return [
         option("folder", "-C", metavar="DIR", callback=_folder, help="Run as if started in DIR."),
-        option("url", "--registry", metavar="URL", help="The registry, instead of the nearest .friday."),
+        option("url", "-R", "--registry", metavar="URL", help="The registry, instead of the nearest .friday."),
+        option(
+            "options", "-o", metavar="KEY=VALUE", multiple=True, callback=_options, help="What a URL's store needs."
+        ),
         option(
             "format", "--format", type=click.Choice(FORMATS), callback=_format, metavar="F", help=", ".join(FORMATS)
         ),
@@ -134,13 +144,11 @@ class LazyGroup(click.Group):
         for title, section in self.table.items():
             with formatter.section(title):
                 formatter.write_dl([(name.ljust(width), line) for name, (_, line) in section.items()])
-        with formatter.section("Options, before or after the command"):
+        with formatter.section("Options, before or after the command, besides --help and --version"):
             formatter.write_dl(list(self._option_rows()))
 
     def _option_rows(self) -> Iterator[tuple[str, str]]:
-        yield "-C DIR, --registry URL", "another folder to start in; another registry"
+        yield "-C DIR, -R URL, -o KEY=VALUE", "start in DIR; another registry; its options"
         yield "--format F, --json, -q", f"{', '.join(FORMATS)}; -q writes ids"
-        yield "--fields A,B.C", "only these fields"
-        yield "--color WHEN, -v, --debug", "auto, always or never; say more; show tracebacks"
-        yield "--no-plugins", "leave plugins out"
-        yield "-h, --help, --version", "after a command: its options and examples"
+        yield "--fields A,B, --color WHEN", "only these fields; auto, always or never"
+        yield "-v, --debug, --no-plugins", "say more; show tracebacks; leave plugins out"

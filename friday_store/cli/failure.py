@@ -11,7 +11,7 @@ import traceback
 import click
 
 from friday_store.cli.session import Refusal, Session
-from friday_store.cli.text import clean
+from friday_store.cli.text import clean, masked
 from friday_store.errors import FridayStoreError
 
 
@@ -22,7 +22,7 @@ def told(session: Session, error: BaseException) -> int:
         return 141
     if session.debug:
         lines = "".join(traceback.format_exception(error)).splitlines()
-        click.echo("\n".join(clean(line) for line in lines), err=True)
+        click.echo("\n".join(clean(masked(line)) for line in lines), err=True)
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return 130
     code, message, hint = _explained(session, error)
@@ -42,8 +42,17 @@ def _explained(session: Session, error: BaseException) -> tuple[int, str, str | 
         path = "friday-store" if ctx is None else ctx.command_path
         message = error.format_message()
         return error.exit_code, message[:1].lower() + message[1:], f"{path} --help"
-    again = shlex.join(["friday-store", "--debug", *session.arguments])
+    again = shlex.join(["friday-store", "--debug", *map(_shown, session.arguments)])
     return 1, f"unexpected {type(error).__name__}: {error}", again
+
+
+def _shown(argument: str) -> str:
+    """Return an argument with dots in the place of the secret in ``-o key=secret``."""
+    from friday_store.remotes.secrecy import secret_name
+
+    key, equals, _ = argument.partition("=")
+    hidden = equals and any(secret_name(name) for name in key.removeprefix("-o").split("."))
+    return f"{key}=..." if hidden else argument
 
 
 def _silence() -> None:

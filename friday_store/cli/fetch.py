@@ -17,7 +17,7 @@ from friday_store.cli.command import Command
 from friday_store.cli.output import Column, View, single
 from friday_store.cli.session import Refusal, Session, model_names
 from friday_store.cli.text import clean, short, size
-from friday_store.cli.versions import label
+from friday_store.cli.versions import label, named
 
 _WRITTEN: Final = View(
     fields=("path", "size_bytes", "model_id", "model_name", "model_version", "serializer"),
@@ -54,7 +54,7 @@ def get(session: Session, /, *, revision: str, dest: Path | None, force: bool) -
     DEST is a file or a folder; without it the file is called NAME-VERSION, with the suffix of its format.
     """
     registry = session.registry()
-    row = registry.repository.resolve(revision)
+    row = named(registry, revision)
     artifact = registry.repository.artifact(registry.repository.manifest(row).artifact)
     serializer = registry.plugins.serializer(artifact.serializer)
     own = Path(f"{row.model_name.rpartition('/')[2]}-{row.model_version}{serializer.suffix}")
@@ -110,7 +110,7 @@ def load(session: Session, /, *, revision: str) -> None:
     registry = session.registry()
     record = registry.get_model_metadata(revision)
     began = time.perf_counter()
-    model = registry.load_model(record["model_id"])
+    model = registry.load_model(revision)
     found = {
         **record,
         "type": f"{type(model).__module__}.{type(model).__qualname__}",

@@ -12,7 +12,7 @@ from friday_store.cli.command import Command
 from friday_store.cli.output import Column, View, listing, pairs, single
 from friday_store.cli.session import Session, model_names
 from friday_store.cli.text import ago, clean, plain, short, size
-from friday_store.cli.versions import FIELDS, VERSIONS, label, parents
+from friday_store.cli.versions import FIELDS, VERSIONS, label, named, parents
 
 if TYPE_CHECKING:
     from friday_store.registry import ModelRegistry
@@ -102,8 +102,8 @@ def ls(
 def show(session: Session, /, *, revision: str, environment: bool, files: bool) -> None:
     """Show all that is known of a version."""
     registry = session.registry()
-    row = registry.repository.resolve(revision)
-    record: dict[str, Any] = dict(registry.get_model_metadata(row.model_id))
+    row = named(registry, revision)
+    record: dict[str, Any] = dict(registry.get_model_metadata(revision))
     record["trusted"] = registry.trust.allows(row, registry.repository.id)
     fields: tuple[str, ...] = (*FIELDS, "trusted")
     if files:
@@ -189,7 +189,7 @@ def _history(registry: ModelRegistry, target: str | None) -> list[dict[str, Any]
     if target is None or target in registry.model_names(target):
         return registry.list_models(target, order_by="-created_at")
     found: dict[str, dict[str, Any]] = {}
-    waiting = [registry.repository.resolve(target).model_id]
+    waiting = [named(registry, target).model_id]
     while waiting:
         rows = registry.repository.index.versions("m.model_id = ?", (waiting.pop(0),))
         if rows and rows[0].model_id not in found:

@@ -1,4 +1,4 @@
-"""``register``, ``tag``, ``alias``, ``status``, ``rm`` and ``restore``: what changes a registry."""
+"""``register``, ``tag``, ``alias``, ``mark``, ``rm`` and ``restore``: what changes a registry."""
 
 from __future__ import annotations
 
@@ -217,12 +217,12 @@ def _labelled(registry: ModelRegistry, text: str) -> dict[str, Any]:
     raise Refusal(f"there is no alias {text!r}", 3, f"friday-store alias {model}")
 
 
-@click.command(cls=Command, examples=["status aapl_1d", "status aapl_1d:1.0.0 staging -m 'passed review'"])
+@click.command(cls=Command, examples=["mark aapl_1d", "mark aapl_1d:1.0.0 staging -m 'passed review'"])
 @click.argument("revision", shell_complete=model_names)
 @click.argument("word", required=False)
 @click.option("-m", "--message", default="", metavar="REASON", help="Why.")
 @click.pass_obj
-def status(session: Session, /, *, revision: str, word: str | None, message: str) -> None:
+def mark(session: Session, /, *, revision: str, word: str | None, message: str) -> None:
     """Show or set the status of a version."""
     registry = session.registry()
     record = registry.get_model_metadata(revision)

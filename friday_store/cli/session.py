@@ -39,6 +39,7 @@ class Session:
     Attributes:
         arguments: The command line, for hints.
         url: ``--registry``, or None.
+        options: ``-o``, for every store that is opened and is not local.
         format: One of :data:`FORMATS`, or empty for what suits stdout.
         fields: ``--fields``, or empty for the usual ones.
         color: ``auto``, ``always`` or ``never``.
@@ -50,6 +51,7 @@ class Session:
     def __init__(self, arguments: Sequence[str] = ()) -> None:
         self.arguments = list(arguments)
         self.url: str | None = None
+        self.options: dict[str, Any] = {}
         self.format = ""
         self.fields: tuple[str, ...] = ()
         self.color = "auto"
@@ -114,7 +116,9 @@ class Session:
         from friday_store.registry import ModelRegistry
 
         place = url or self.url
-        registry = self._resources.enter_context(ModelRegistry(place, plugins=self.found_plugins()))
+        registry = self._resources.enter_context(
+            ModelRegistry(place, plugins=self.found_plugins(), storage_options=self.options)
+        )
         if not registry.repository.born and not new:
             hint = "friday-store init" if place is None else f"friday-store init {place}"
             raise RepositoryError(f"there is no registry at {registry.url}", hint=hint)

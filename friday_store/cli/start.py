@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -12,6 +12,9 @@ from friday_store.cli.output import Column, View, single
 from friday_store.cli.session import Refusal, Session
 from friday_store.cli.text import clean
 
+if TYPE_CHECKING:
+    from friday_store.registry import ModelRegistry
+
 _MADE: Final = View(
     fields=("url", "id", "created"), columns=(Column("url", "URL"), Column("id", "ID")), id="id"
 )  # fmt: skip
@@ -19,19 +22,35 @@ _MADE: Final = View(
 
 @click.command(cls=Command, examples=["init", "init shared/models --json"])
 @click.argument("url", required=False)
+@click.option("--no-probe", is_flag=True, help="Do not ask the place what it can do.")
+@click.option("--single-writer", is_flag=True, help="You vouch that nobody else writes there.")
 @click.pass_obj
-def init(session: Session, /, *, url: str | None) -> None:
+def init(session: Session, /, *, url: str | None, no_probe: bool, single_writer: bool) -> None:
     """Create an empty registry.
 
-    Without URL it is the folder .friday here; with it, that place itself. One that is there already stays as it is.
+    Without URL it is the folder .friday here; with it, that place itself. One that is there already stays as it is. A
+    store that lets two writers create one file is refused, unless there will be only one.
     """
+    if single_writer:
+        session.options["single_writer"] = True
     registry = session.registry(url or session.url or str(Path.cwd() / ".friday"), new=True)
     created = not registry.repository.born
+    lines: list[str] = []
     if created:
-        registry.repository.create()
+        lines = [] if no_probe else _probed(session, registry)
+        registry.repository.create(guarded=False)
     record = {"url": registry.url, "id": registry.repository.id, "created": created}
     verb = "made an empty registry at" if created else "there is a registry already at"
-    single(session, _MADE, record, text=lambda each: clean(f"{verb} {each['url']}"))
+    single(session, _MADE, record, text=lambda each: "\n".join([clean(f"{verb} {each['url']}"), *lines]))
+
+
+def _probed(session: Session, registry: ModelRegistry) -> list[str]:
+    """Refuse a place that cannot be written safely; return lines that say how it is."""
+    from friday_store.cli import probing
+    from friday_store.registry import location
+
+    found = location.remotes(None).check_writable(registry.place)
+    return [] if found is None else probing.told(session, found, single_writer=registry.place.single_writer)
 
 
 @click.command(cls=Command, examples=["demo --fast", "demo prices --fast --symbols AAPL"])
@@ -68,7 +87,7 @@ def completion(ctx: click.Context, /, *, shell: str) -> None:
 @click.argument("topic", required=False)
 @click.pass_context
 def help_(ctx: click.Context, /, *, topic: str | None) -> None:
-    """Explain exit-codes, environment or revisions.
+    """Explain exit-codes, environment, revisions or sync.
 
     The name of a command shows that command's help.
     """

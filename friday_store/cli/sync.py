@@ -1,42 +1,32 @@
-"""``push``, ``pull``, ``clone`` and ``remote``: registries with each other."""
+"""``push``, ``pull``, ``fetch``, ``clone`` and ``mirror``: registries with each other."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import click
 
-from friday_store.cli.command import Command, Group
-from friday_store.cli.output import Column, View, chosen, listing, single
-from friday_store.cli.session import Refusal, Session
-from friday_store.cli.text import clean, masked, size
+from friday_store.cli import report as reports
+from friday_store.cli.command import Command
+from friday_store.cli.output import Column, View, single
+from friday_store.cli.progress import KINDS, Kind, Watch
+from friday_store.cli.session import Refusal, Session, model_names
+from friday_store.cli.text import clean, masked
 
 if TYPE_CHECKING:
-    from friday_store.hookspecs import RefUpdate, SyncReport
+    from friday_store.errors import FridayStoreError
+    from friday_store.hookspecs import SyncReport
+    from friday_store.registry import ModelRegistry
+    from friday_store.sync import Watcher
 
-_PARTIAL: Final = 12
-_REPORT: Final = View(
-    fields=("remote", "direction", "dry_run", "refs", "objects", "size_bytes", "present"),
-    columns=(
-        Column("remote", "REMOTE"),
-        Column("direction", "DIRECTION"),
-        Column("objects", "OBJECTS"),
-        Column("size_bytes", "SIZE", size),
-    ),
-    id="remote",
-)
-_MOVES: Final = View(
-    fields=("flag", "ref", "old", "new", "summary"),
-    columns=(Column("flag", ""), Column("ref", "REF"), Column("summary", "SUMMARY")),
-    id="ref",
-)
-_REMOTES: Final = View(
-    fields=("name", "url"), columns=(Column("name", "NAME"), Column("url", "URL")), id="name"
-)  # fmt: skip
+_ALL: Final = ("*",)
+_SHOWN: Final = 20
+_WILD: Final = frozenset("*?[")
 _CLONED: Final = View(
     fields=("path", "url", "models", "versions"),
     columns=(Column("path", "PATH"), Column("models", "MODELS"), Column("versions", "VERSIONS")),
@@ -44,114 +34,323 @@ _CLONED: Final = View(
 )
 
 
-@click.command(cls=Command, examples=["push", "push origin 'aapl_*' -n", "push --porcelain"])
-@click.argument("remote", default="origin")
-@click.argument("patterns", metavar="[PATTERN]...", nargs=-1)
-@click.option("-n", "--dry-run", is_flag=True, help="Only say what would be sent.")
-@click.option("--force", is_flag=True, help="Move aliases that moved on both sides.")
-@click.option("--porcelain", is_flag=True, help="One line for each ref: flag, from:to, summary, with tabs.")
+class _Run(Protocol):
+    """One exchange with a remote, rehearsed or real."""
+
+    def __call__(self, *, dry_run: bool, progress: Watcher | None) -> SyncReport: ...
+
+
+def remote_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001 - click's
+    """Return the remotes whose names begin so, for the shell; nothing when anything is wrong."""
+    from friday_store.errors import FridayStoreError
+
+    try:
+        return [name for name in ctx.ensure_object(Session).registry().remotes() if name.startswith(incomplete)]
+    except (FridayStoreError, OSError):
+        return []
+
+
+def _labels(ctx: click.Context, param: click.Parameter, globs: Sequence[str]) -> Sequence[str]:  # noqa: ARG001
+    """Refuse a glob that can match no ``MODEL@ALIAS``."""
+    for glob in globs:
+        if "@" not in glob and _WILD.isdisjoint(glob):
+            raise click.BadParameter(f"{glob!r} matches no MODEL@ALIAS; '*@{glob}' is that alias of every model")
+    return globs
+
+
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+
+
+def _together(*decorators: Decorator) -> Decorator:
+    """Return decorators as one, in the order of the help."""
+
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        for each in reversed(decorators):
+            command = each(command)
+        return command
+
+    return decorated
+
+
+remote_and_patterns: Final = _together(
+    click.argument("remote", default="origin", shell_complete=remote_names),
+    click.argument("patterns", metavar="[PATTERN]...", nargs=-1, shell_complete=model_names),
+)
+_dry_run: Final = click.option("-n", "--dry-run", is_flag=True, help="Change nothing; say exactly what would be done.")
+_settling: Final = _together(
+    click.option("--force", is_flag=True, help="Aliases that both sides moved go where the sender has them."),
+    click.option(
+        "--ours", metavar="GLOB", multiple=True, callback=_labels, help="MODEL@ALIAS that go where they are here."
+    ),
+    click.option(
+        "--theirs", metavar="GLOB", multiple=True, callback=_labels, help="MODEL@ALIAS that go where they are there."
+    ),
+    click.option("--prune", is_flag=True, help="Delete versions that the sender deleted since both were in step."),
+    click.option("--yes", is_flag=True, help="Do not ask before deleting."),
+)
+_porcelain: Final = click.option(
+    "--porcelain", is_flag=True, help="One line for each ref: flag, from:to, summary, with tabs."
+)
+_metadata_only: Final = click.option(
+    "--metadata-only", is_flag=True, help="Leave the models' own bytes there; loading fetches them."
+)
+_progress: Final = click.option(
+    "--progress",
+    "kind",
+    type=click.Choice(KINDS),
+    default="auto",
+    help="On stderr, after a second; auto: a bar on a terminal.",
+)
+_needs: Final = click.option(
+    "-o", "options", metavar="KEY=VALUE", multiple=True, help="What the remote's store needs, this time."
+)
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        "push",
+        "push origin 'aapl_*' -n",
+        "push --porcelain",
+        "push origin --theirs 'aapl_1d@production'",
+        "push --prune --yes --json",
+    ],
+)
+@remote_and_patterns
+@click.option("--all", "everything", is_flag=True, help="Every model, which is so without a PATTERN.")
+@_dry_run
+@_settling
+@click.option("--force-with-lease", is_flag=True, help="As --force, where the remote is as it was last seen.")
+@_porcelain
+@_progress
+@_needs
 @click.pass_obj
 def push(
-    session: Session, /, *, remote: str, patterns: Sequence[str], dry_run: bool, force: bool, porcelain: bool
+    session: Session, /, *, remote: str, patterns: Sequence[str], everything: bool, force_with_lease: bool, **rest: Any
 ) -> None:
     """Send what a remote lacks.
 
-    REMOTE is a name or a URL; a PATTERN such as 'aapl_*' chooses models.
+    REMOTE is a name or a URL; a PATTERN such as 'aapl_*' chooses models. Objects go first, then all refs at once. An
+    alias that both sides moved is left alone until --ours, --theirs or --force settles it.
     """
-    report = session.registry().push(remote, patterns or ("*",), force=force, dry_run=dry_run)
-    record = _recorded(report, remote, "push", dry_run=dry_run, force=force)
-    _tell(session, record, porcelain=porcelain)
+    if everything and patterns:
+        raise click.UsageError("--all means every model: leave out --all or the patterns")
+    if force_with_lease and rest["force"]:
+        raise click.UsageError("--force asks nothing, and --force-with-lease asks first: give one of them")
+    registry = session.registry()
+    _warn_of_strangers(session, registry, patterns)
+    _exchange(session, "push", registry.push, remote, patterns, force_with_lease=force_with_lease, **rest)
 
 
-@click.command(cls=Command, examples=["pull", "pull origin 'aapl_*' -n"])
-@click.argument("remote", default="origin")
-@click.argument("patterns", metavar="[PATTERN]...", nargs=-1)
-@click.option("-n", "--dry-run", is_flag=True, help="Only say what would come.")
-@click.option("--force", is_flag=True, help="Move aliases that moved on both sides.")
-@click.option("--porcelain", is_flag=True, help="One line for each ref: flag, from:to, summary, with tabs.")
+def _warn_of_strangers(session: Session, registry: ModelRegistry, patterns: Sequence[str]) -> None:
+    for pattern in patterns:
+        if _WILD.isdisjoint(pattern) and not registry.model_names(pattern):
+            session.say("warning", f"there is no model {pattern!r} here")
+
+
+@click.command(cls=Command, examples=["pull", "pull origin 'aapl_*' -n", "pull --theirs 'aapl_1d@production'"])
+@remote_and_patterns
+@_dry_run
+@_settling
+@_metadata_only
+@_porcelain
+@_progress
+@_needs
 @click.pass_obj
-def pull(
-    session: Session, /, *, remote: str, patterns: Sequence[str], dry_run: bool, force: bool, porcelain: bool
-) -> None:
-    """Fetch what is new in a remote.
+def pull(session: Session, /, *, remote: str, patterns: Sequence[str], metadata_only: bool, **rest: Any) -> None:
+    """Fetch what is new in a remote, and follow it.
 
-    REMOTE is a name or a URL; a PATTERN such as 'aapl_*' chooses models.
+    REMOTE is a name or a URL; a PATTERN such as 'aapl_*' chooses models. An alias that both sides moved is left alone
+    until --ours, --theirs or --force settles it. --metadata-only holds for later pulls too.
     """
-    report = session.registry().pull(remote, patterns or ("*",), force=force, dry_run=dry_run)
-    record = _recorded(report, remote, "pull", dry_run=dry_run, force=force)
-    _tell(session, record, porcelain=porcelain)
+    registry = session.registry()
+    if metadata_only and not rest["dry_run"]:
+        _leave_data(registry, remote)
+    _exchange(session, "pull", registry.pull, remote, patterns, metadata_only=metadata_only or None, **rest)
 
 
-def _recorded(
-    report: SyncReport, remote: str, direction: str, *, dry_run: bool, force: bool
-) -> dict[str, Any]:  # fmt: skip
-    moves = [_moved(update, force=force) for update in report.moved]
-    moves += [{**_moved(update, force=force), "flag": "!", "summary": reason} for update, reason in report.rejected]
-    return {
-        "remote": masked(remote),
-        "direction": direction,
-        "dry_run": dry_run,
-        "refs": moves,
-        "objects": report.objects,
-        "size_bytes": report.size,
-        "present": report.present,
-    }
-
-
-def _moved(update: RefUpdate, *, force: bool) -> dict[str, Any]:
-    """Return a move with git's flag for it: ``*`` new, ``-`` removed, ``+`` forced, a blank for moved on."""
-    if update.old is None:
-        flag, summary = "*", f"new {(update.new or '')[:12]}"
-    elif update.new is None:
-        flag, summary = "-", f"removed {update.old[:12]}"
-    else:
-        flag, summary = "+" if force else " ", f"{update.old[:12]}..{update.new[:12]}"
-    return {"flag": flag, "ref": update.ref, "old": update.old, "new": update.new, "summary": summary}
-
-
-def _tell(session: Session, record: dict[str, Any], *, porcelain: bool) -> None:
-    """Write a report, and fail if a ref was left alone."""
-    refs: list[dict[str, Any]] = record["refs"]
-    if porcelain:
-        lines = [f"{each['flag']}\t{each['ref']}:{each['ref']}\t{each['summary']}" for each in refs]
-        click.echo("".join(f"{line}\n" for line in lines), nl=False)
-    elif chosen(session) in ("tsv", "ids"):
-        listing(session, _MOVES, refs)
-    else:
-        single(session, _REPORT, record, text=_summary)
-    rejected = sum(each["flag"] == "!" for each in refs)
-    if rejected:
-        sys.stdout.flush()
-        again = f"friday-store {record['direction']} {record['remote']}"
+def _leave_data(registry: ModelRegistry, remote: str) -> None:
+    """Remember that the bytes of models stay at a remote, or nobody would know where to fetch them from."""
+    if remote not in registry.remotes():
         raise Refusal(
-            f"{rejected} of {len(refs)} refs were left alone: {next(e for e in refs if e['flag'] == '!')['summary']}",
-            4 if rejected == len(refs) else _PARTIAL,
-            f"{again} --force" if any(each["ref"].startswith("aliases/") for each in refs) else f"{again} -n",
+            f"bytes that are left at {masked(remote)} are not found again unless it has a name",
+            2,
+            f"friday-store remote add NAME {remote}",
         )
+    if not registry.remote(remote).partial:
+        registry.set_remote(remote, {"partial": True})
 
 
-def _summary(record: Mapping[str, Any]) -> str:
-    lines = [f" {each['flag']} {clean(each['ref'])}  {clean(each['summary'])}" for each in record["refs"]]
-    sent = {"push": "sent", "pull": "fetched"}[record["direction"]]
-    would = "would be " if record["dry_run"] else ""
-    counted = f"{record['objects']} objects ({size(record['size_bytes'])}) {would}{sent}"
-    there = f", {record['present']} were there" if record["present"] else ""
-    return "\n".join([*lines, counted + there if lines else "up to date"])
+@click.command(cls=Command, examples=["fetch", "fetch origin 'team_*' --metadata-only", "fetch -n --json"])
+@remote_and_patterns
+@_dry_run
+@_metadata_only
+@_porcelain
+@_progress
+@_needs
+@click.pass_obj
+def fetch(session: Session, /, *, remote: str, patterns: Sequence[str], **rest: Any) -> None:
+    """Fetch what is new in a remote, and move nothing.
+
+    What it has is then called REMOTE/MODEL@ALIAS, as in friday-store load origin/aapl_1d@production. Where models were
+    cloned with --metadata-only, it brings the bytes of those that match.
+    """
+    _exchange(session, "fetch", session.registry().fetch, remote, patterns, **rest)
 
 
-@click.command(cls=Command, examples=["clone shared/team", "clone shared/team copy --json"])
+def _exchange(
+    session: Session,
+    verb: str,
+    call: Callable[..., SyncReport],
+    remote: str,
+    patterns: Sequence[str],
+    *,
+    dry_run: bool,
+    porcelain: bool,
+    kind: Kind,
+    options: Sequence[str],
+    yes: bool = True,
+    **rules: Any,
+) -> None:
+    """Carry out a push, pull or fetch, and write what it did; ask before it deletes."""
+    if porcelain and session.format:
+        raise click.UsageError(f"one format at a time: {session.format} or porcelain")
+    needed = needs(session, options)
+
+    def run(*, dry_run: bool, progress: Watcher | None) -> SyncReport:
+        chosen = patterns or _ALL
+        return call(remote, chosen, dry_run=dry_run, progress=progress, remote_options=needed, **rules)
+
+    if rules.get("prune") and not (yes or dry_run):
+        words = (verb, remote, *patterns, "--prune", "--yes")
+        _ask({remote: run(dry_run=True, progress=None)}, reports.again(session, *words))
+    report = _watched(session, verb, kind, run, dry_run=dry_run)
+    record = reports.recorded(report, remote, verb, dry_run=dry_run)
+    reports.told(session, record, porcelain=porcelain, patterns=patterns)
+
+
+def needs(session: Session, options: Sequence[str]) -> dict[str, Any] | None:
+    """Return what a remote's store needs this time: ``-o`` before the command, then ``-o`` after it."""
+    from friday_store.remotes import parsed
+
+    return {**session.options, **parsed(options)} or None
+
+
+def _watched(session: Session, verb: str, kind: Kind, run: _Run, *, dry_run: bool) -> SyncReport:
+    with Watch(session, kind, verb) as watch:
+        return run(dry_run=dry_run, progress=watch)
+
+
+def _ask(rehearsed: Mapping[str, SyncReport], again: str) -> None:
+    """Show what would be lost at each remote, and ask; nothing is asked when nothing would be.
+
+    Raises:
+        Refusal: Nobody can be asked, or the answer was no.
+    """
+    lost = [(masked(remote), move) for remote, report in rehearsed.items() for move in _lost(report)]
+    if not lost:
+        return
+    what = reports.counted(len(lost), "ref")
+    if not sys.stdin.isatty():
+        first = lost[0][1]
+        such = f"{first['ref']}: {first['summary']}"
+        raise Refusal(f"{what} would be deleted or moved back ({such}), and nobody can be asked here", 2, again)
+    for remote, move in lost[:_SHOWN]:
+        click.echo(f"{clean(remote)}:{reports.line(move)}", err=True)
+    if lost[_SHOWN:]:
+        click.echo(f"and {len(lost) - _SHOWN} more", err=True)
+    if not click.confirm(f"Delete or move back {what}?", err=True):
+        raise Refusal("nothing was changed", 1)
+
+
+def _lost(report: SyncReport) -> list[dict[str, Any]]:
+    """Return what a run would delete, or take from where the other side has it."""
+    moves: list[dict[str, Any]] = reports.recorded(report, "", "push", dry_run=True)["refs"]
+    return [move for move in moves if move["flag"] in "-+"]
+
+
+@click.command(
+    cls=Command, examples=["mirror origin -n", "mirror --yes origin", "mirror --yes origin ../backup --json"]
+)
+@click.argument("remotes", metavar="REMOTE...", nargs=-1, required=True, shell_complete=remote_names)
+@_dry_run
+@click.option("--yes", is_flag=True, help="Do not ask before deleting.")
+@_progress
+@click.pass_obj
+def mirror(session: Session, /, *, remotes: Sequence[str], dry_run: bool, yes: bool, kind: Kind) -> None:
+    """Make remotes what this registry is.
+
+    What they have besides is deleted there, and aliases go where they are here. All remotes are tried, also when one
+    fails.
+    """
+    registry = session.registry()
+
+    def run(remote: str) -> _Run:
+        return lambda *, dry_run, progress: registry.mirror([remote], dry_run=dry_run, progress=progress)[remote]
+
+    failures: dict[str, FridayStoreError] = {}
+    chosen: Sequence[str] = remotes
+    if not (dry_run or yes):
+        rehearsed, failures = reports.each_of(remotes, lambda remote: run(remote)(dry_run=True, progress=None))
+        _ask(rehearsed, reports.again(session, "mirror", "--yes", *remotes))
+        chosen = list(rehearsed)
+    done, failed = reports.each_of(
+        chosen, lambda remote: _watched(session, "mirror", kind, run(remote), dry_run=dry_run)
+    )
+    reports.mirrored(
+        session,
+        [reports.recorded(report, remote, "mirror", dry_run=dry_run) for remote, report in done.items()],
+        failures | failed,
+    )
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        "clone shared/team",
+        "clone shared/team copy --json",
+        "clone shared/team light --metadata-only --only 'team_*'",
+    ],
+)
 @click.argument("url")
 @click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+@click.option("--only", metavar="PATTERN", multiple=True, help="Only models such as 'aapl_*'; may be repeated.")
+@_metadata_only
+@_progress
+@click.option("-o", "options", metavar="KEY=VALUE", multiple=True, help="What the store needs; the clone keeps it.")
 @click.pass_obj
-def clone(session: Session, /, *, url: str, folder: Path | None) -> None:
+def clone(
+    session: Session,
+    /,
+    *,
+    url: str,
+    folder: Path | None,
+    only: Sequence[str],
+    metadata_only: bool,
+    kind: Kind,
+    options: Sequence[str],
+) -> None:
     """Copy a registry and set it as origin.
 
-    Without DIR the folder is called as the registry is.
+    Without DIR the folder is called as the registry is. A clone that was interrupted goes on when it is asked for
+    again.
     """
     from friday_store.registry import ModelRegistry
 
     target = folder or Path(_called(url))
-    with ModelRegistry.clone(url, target, plugins=session.found_plugins()) as made:
+    with contextlib.ExitStack() as stack:
+        watch = stack.enter_context(Watch(session, kind, "clone"))
+        made = stack.enter_context(
+            ModelRegistry.clone(
+                url,
+                target,
+                patterns=only or _ALL,
+                metadata_only=metadata_only,
+                remote_options=needs(session, options),
+                progress=watch,
+                plugins=session.found_plugins(),
+            )
+        )
         records = made.list_models()
     record = {
         "path": str(target),
@@ -159,14 +358,12 @@ def clone(session: Session, /, *, url: str, folder: Path | None) -> None:
         "models": len({each["model_name"] for each in records}),
         "versions": len(records),
     }
-    single(
-        session,
-        _CLONED,
-        record,
-        text=lambda each: clean(
-            f"cloned {each['url']} into {each['path']}: {each['models']} models, {each['versions']} versions"
-        ),
-    )
+    single(session, _CLONED, record, text=_cloned)
+
+
+def _cloned(record: Mapping[str, Any]) -> str:
+    what = f"{reports.counted(record['models'], 'model')}, {reports.counted(record['versions'], 'version')}"
+    return clean(f"cloned {record['url']} into {record['path']}: {what}")
 
 
 def _called(url: str) -> str:
@@ -178,61 +375,3 @@ def _called(url: str) -> str:
     if not name or Path(name).resolve() == Path(url).resolve():
         raise click.UsageError("name the folder to clone into")
     return name
-
-
-@click.group(cls=Group, invoke_without_command=True, examples=["remote", "remote add backup ../backup"])
-@click.pass_context
-def remote(ctx: click.Context) -> None:
-    """List, add and remove remotes."""
-    if ctx.invoked_subcommand is None:
-        ctx.invoke(remote_ls)
-
-
-@remote.command("ls", examples=["remote ls", "remote ls --json"])
-@click.pass_obj
-def remote_ls(session: Session) -> None:
-    """List the remotes."""
-    listing(session, _REMOTES, _remotes(session))
-
-
-@remote.command("show", examples=["remote show origin", "remote show origin --json"])
-@click.argument("name")
-@click.pass_obj
-def remote_show(session: Session, /, *, name: str) -> None:
-    """Show one remote."""
-    single(session, _REMOTES, _remote(session, name))
-
-
-@remote.command("add", examples=["remote add backup ../backup", "remote add --json bucket s3://models/team"])
-@click.argument("name")
-@click.argument("url")
-@click.pass_obj
-def remote_add(session: Session, /, *, name: str, url: str) -> None:
-    """Name another registry, which need not exist yet."""
-    session.registry().add_remote(name, url)
-    single(session, _REMOTES, _remote(session, name), text=lambda each: clean(f"{each['name']} is {each['url']}"))
-
-
-@remote.command("rm", examples=["remote rm origin", "remote rm origin --json"])
-@click.argument("name")
-@click.pass_obj
-def remote_rm(session: Session, /, *, name: str) -> None:
-    """Forget a remote; nothing in it changes."""
-    found = _remote(session, name)
-    session.registry().remove_remote(name)
-    single(session, _REMOTES, found, text=lambda each: clean(f"removed {each['name']}"))
-
-
-def _remotes(session: Session) -> list[dict[str, str]]:
-    return [{"name": name, "url": masked(url)} for name, url in sorted(session.registry().remotes().items())]
-
-
-def _remote(session: Session, name: str) -> dict[str, str]:
-    from difflib import get_close_matches
-
-    known = {each["name"]: each for each in _remotes(session)}
-    if name not in known:
-        near = get_close_matches(name, known, 1)
-        meant = f"; did you mean {near[0]!r}?" if near else ""
-        raise Refusal(f"there is no remote {name!r}{meant}", 3, "friday-store remote ls")
-    return known[name]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-import re
 import unicodedata
 from collections.abc import Mapping
 from typing import Any, Final
@@ -13,7 +12,6 @@ _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _UNITS: Final = ("KiB", "MiB", "GiB", "TiB", "PiB")
 _STEPS: Final = ((60, 1, "second"), (3600, 60, "minute"), (86_400, 3600, "hour"), (86_400 * 60, 86_400, "day"))
 _MONTH: Final = 86_400 * 30
-_URL: Final = re.compile(r"""([a-z][a-z0-9+.-]*://)(?:[^/\s@'"]*@)?([^\s?#'"]*)(?:[?#][^\s'"]*)?""", re.IGNORECASE)
 
 
 def clean(text: str) -> str:
@@ -29,7 +27,11 @@ def _spelled(char: str) -> str:
 
 def masked(text: str) -> str:
     """Return text with every URL in it without user, password, query and fragment."""
-    return _URL.sub(r"\1\2", text)
+    if "://" not in text:
+        return text
+    from friday_store.remotes.secrecy import shown_urls
+
+    return shown_urls(text)
 
 
 def flat(value: Any) -> str:

@@ -23,9 +23,10 @@ EXIT_CODES: Final = {
 }
 ENVIRONMENT: Final = {
     "FRIDAY_STORE_URL": "the registry, when --registry is not given",
-    "FRIDAY_STORE_HOME": "this user's folder for trust, caches and the default registry",
+    "FRIDAY_STORE_HOME": "this user's folder for config.toml, trust, caches and the default registry",
     "FRIDAY_STORE_ACTOR": "who writes, in the log and in versions; else user@host",
     "FRIDAY_STORE_PLUGINS": "the plugins to load, such as a,b; none for none; else all",
+    "FRIDAY_STORE_REMOTE_<NAME>_<OPTION>": "an option of a remote, such as KEY; REGISTRY is what a URL itself needs",
     "FRIDAY_STORE_DEBUG": "1 shows tracebacks, as --debug does",
     "NO_COLOR": "not empty: no colour; stronger than FORCE_COLOR, weaker than --color",
     "FORCE_COLOR": "not empty and not 0: colour also where there is no terminal; so does CLICOLOR_FORCE",
@@ -46,7 +47,30 @@ After any of these:
   ~2                 its second ancestor; ~ is the first
   @{2026-05-01}      as of that time, in UTC unless it says otherwise
 
+Before any of these but a digest:
+
+  origin/            as the remote origin was when it was last looked at; friday-store fetch looks
+
 A text with more than one meaning is refused, and the message lists them."""
+
+_SYNC: Final = """\
+Every registry is whole, and any two can be brought together. What a push or pull does with each ref:
+
+  versions           are added; the same version with other content is left alone, always
+  tags, notes        what either side added is added; what one side took away goes
+  aliases            follow the side that moved them since both were in step
+
+An alias that both sides moved is left alone, with code 4, or 12 if other refs were moved:
+
+  --ours GLOB        it goes where it is here; GLOB stands for MODEL@ALIAS, such as 'aapl_*@production'
+  --theirs GLOB      it goes where it is there; a push leaves it, and the next pull follows
+  --force            as the sender has it: here for a push, there for a pull
+  --force-with-lease a push forces it where the remote still has it as it was last seen
+
+A version that was removed here stays there until push --prune or mirror; restore brings back what a pull --prune
+removed. The flags of --porcelain, and of lists:
+
+  * new    + forced    - removed    ! left alone    = kept as it was    a blank: moved on"""
 
 
 def _table(title: str, rows: dict[str, str]) -> str:
@@ -60,4 +84,5 @@ TOPICS: Final = {
     ),
     "environment": _table("The environment:", ENVIRONMENT),
     "revisions": _REVISIONS,
+    "sync": _SYNC,
 }

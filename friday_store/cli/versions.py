@@ -10,6 +10,7 @@ from friday_store.cli.session import Session
 from friday_store.cli.text import ago, clean, short, size
 
 if TYPE_CHECKING:
+    from friday_store.index import VersionRow
     from friday_store.registry import ModelRegistry
 
 FIELDS: Final = (
@@ -32,6 +33,11 @@ VERSIONS: Final = View(
     ),
     id="model_id",
 )
+
+
+def named(registry: ModelRegistry, revision: str) -> VersionRow:
+    """Return the version that a revision names, also one of a remote such as ``origin/NAME@ALIAS``."""
+    return registry.resolve(revision)
 
 
 def label(record: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from friday_store.errors import ModelNotFoundError
 from friday_store.index import mirror
 from friday_store.index.database import DamagedIndexError, Database, IndexFileError
 from friday_store.index.schema import COLUMNS
-from friday_store.index.writing import INSERT, Moves, VersionRow, Writer, moves_of
+from friday_store.index.writing import INSERT, VersionRow, Writer, moves_of, moves_to
 from friday_store.log import Log, LogEntry, State
 from friday_store.manifest import Manifest, Note
 from friday_store.objects import ObjectStore
@@ -32,6 +32,9 @@ _T = TypeVar("_T")
 _BATCH: Final = 500
 _TRIES: Final = 100
 _RENEWALS: Final = 3
+_PAGE: Final = 2000
+_CACHE: Final = 12 << 20
+_BARE_CACHE: Final = 4 << 20
 _ALL: Final = ", ".join(f"m.{column}" for column in COLUMNS)
 _MIRRORED: Final = """
 SELECT key, value, -1 AS birth FROM state
@@ -66,14 +69,27 @@ class Index:
         repository: The repository's id.
         log: The log that it mirrors.
         objects: Where manifests and notes are; the index tells it which packs are in use.
+        bare: Mirror refs and packs alone, and read no manifest: for a remote of which only names are asked.
+        seen: Number and digest of a log entry that the caller has just compared with the log.
     """
 
-    def __init__(self, path: Path | None, repository: str, log: Log, objects: ObjectStore) -> None:
-        self._database = Database(path)
+    def __init__(
+        self,
+        path: Path | None,
+        repository: str,
+        log: Log,
+        objects: ObjectStore,
+        *,
+        bare: bool = False,
+        seen: tuple[int, bytes] | None = None,
+    ) -> None:
+        self._seen = seen
+        self._looking = True
+        self._database = Database(path, cache=_BARE_CACHE if bare else _CACHE)
         self._repository = repository
         self._log = log
         self._objects = objects
-        self._writer = Writer(objects)
+        self._writer = Writer(objects, bare=bare)
         self._at: tuple[int, bytes] | None = None
         self._time = 0
         self._still: set[int] = set()
@@ -101,12 +117,40 @@ class Index:
             known: The entries, where they are at hand; read from the log if None.
             fresh: Manifests by digest that need not be read.
         """
-        if threading.get_ident() in self._still:
+        if threading.get_ident() in self._still or not (self._looking or known is not None or self._at is None):
             return
         try:
             self._follow(known, fresh or {})
         except IndexFileError as error:
             self._retreat(error)
+
+    @contextlib.contextmanager
+    def unlooking(self) -> Iterator[None]:
+        """Look at the log once, and then answer everybody from what has been applied within this block."""
+        self.catch_up()
+        was, self._looking = self._looking, False
+        try:
+            yield
+        finally:
+            self._looking = was
+
+    def recall(self) -> bool:
+        """Answer everybody from what the file remembers, from now on, without asking the log; whether it can."""
+        try:
+            if self._at is None:
+                self._open()
+        except (DamagedIndexError, IndexFileError):
+            return False
+        self._looking = False
+        return True
+
+    def look(self) -> None:
+        """Apply what came since, also within :meth:`unlooking`."""
+        was, self._looking = self._looking, True
+        try:
+            self.catch_up()
+        finally:
+            self._looking = was
 
     @contextlib.contextmanager
     def still(self) -> Iterator[None]:
@@ -116,8 +160,11 @@ class Index:
         number of the entry that this process knows. So the block sees a snapshot of the file that is not ahead.
         """
         with contextlib.ExitStack() as held:
-            for _ in range(_TRIES):
-                self.catch_up()
+            for attempt in range(_TRIES):
+                if attempt:
+                    self.look()
+                else:
+                    self.catch_up()
                 if self._settled(held):
                     break
             self._still.add(threading.get_ident())
@@ -193,15 +240,9 @@ class Index:
         self._objects.use({name: size for name, (size, _) in state.packs.items()})
         self._database.clear()
         self._database.create()
-        moves = Moves({}, {})
-        for name, (digest, birth, origin) in state.refs.items():
-            ref = Ref.parse(name)
-            moves.births.setdefault(ref.space, []).append((birth, ref, digest, origin))
-        for births in moves.births.values():
-            births.sort(key=lambda item: item[0])
         with self._database.transaction() as connection, self._objects.sections():
             if connection.execute("SELECT count(*) FROM state").fetchone()[0] == 0:
-                self._writer.write(connection, moves, {}, lossy=True)
+                self._writer.write(connection, moves_to(state), {}, lossy=True)
                 born = [(name, birth, size) for name, (size, birth) in state.packs.items()]
                 connection.executemany(INSERT["packs"], born)
                 self._mark(connection, state.seq, state.entry, state.time, self._objects.live)
@@ -232,6 +273,17 @@ class Index:
         """Return the rows of one of the package's fixed queries, from an index that has caught up."""
         return self._guarded(lambda: self._database.rows(sql, values))
 
+    def pages(self, sql: str, start: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+        """Iterate over the rows of a query, some at a time; not one moment's answer unless the index is held still.
+
+        Args:
+            sql: Selects rows after a key, in its order; the key's columns come last.
+            start: A key below all.
+        """
+        while some := self.rows(f"{sql} LIMIT {_PAGE}", start):
+            yield from some
+            start = some[-1][-len(start) :]
+
     def versions(
         self, condition: str, values: Mapping[str, Any] | Sequence[Any] = (), tail: str = ""
     ) -> list[VersionRow]:
@@ -251,6 +303,17 @@ class Index:
                 raise DamagedIndexError("the index has an id that cannot be one") from error
 
         return self._guarded(question)
+
+    def row(self, digest: bytes, birth: int, origin: str) -> VersionRow:
+        """Return the row that a version would have, made from its manifest: for one that no ref here names."""
+        manifest = self.manifest(digest)
+        return VersionRow(*mirror.row(birth, digest, origin, manifest, mirror.fold(manifest, ())))
+
+    def named(self, digest: bytes) -> tuple[str, str] | None:
+        """Return name and version of the version with this digest; None if there is none."""
+        sql = "SELECT model_name, model_version FROM model_metadata WHERE model_id = ?"
+        found = self.rows(sql, (digest.hex(),))
+        return (str(found[0][0]), str(found[0][1])) if found else None
 
     def _guarded(self, question: Callable[[], _T]) -> _T:
         """Answer a question, with the index made anew where it is damaged, and in memory if that happens again."""
@@ -284,13 +347,18 @@ class Index:
             raise DamagedIndexError("the index does not say what it mirrors") from error
         if repository != self._repository:
             raise DamagedIndexError("the index mirrors another repository")
-        here = self._log.read(seq) if seq else None
-        if len(digest) != SIZE or (seq and (here is None or here[1] != digest)):
+        if len(digest) != SIZE or (seq and not self._in_history(seq, digest)):
             raise DamagedIndexError("the index mirrors another history")
         if _sealed(packs) != sealed:
             raise DamagedIndexError("the index names other packs than it was told of")
         self._objects.use(packs)
         self._at, self._time = (seq, digest), time
+
+    def _in_history(self, seq: int, digest: bytes) -> bool:
+        if (seq, digest) == self._seen:
+            return True
+        here = self._log.read(seq)
+        return here is not None and here[1] == digest
 
     def _start(self) -> None:
         """Begin with nothing; where there are checkpoints, a rebuild is the shorter way."""

@@ -41,10 +41,12 @@ class Database:
 
     Args:
         path: Where it is; None keeps it in memory.
+        cache: The most bytes of pages to hold.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, cache: int = 32 << 20) -> None:
         self.path = path
+        self._cache = cache
         self._opened: tuple[int, sqlite3.Connection] | None = None
         self._file = 0
         self._lock = threading.RLock()
@@ -175,7 +177,7 @@ class Database:
             if self.path is not None:
                 _use_wal(connection)
             connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA cache_size = -65536")
+            connection.execute(f"PRAGMA cache_size = -{self._cache >> 10}")
             connection.execute("PRAGMA temp_store = MEMORY")
         return self._opened[1]
 

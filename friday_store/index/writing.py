@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, TypeVar
 
 from friday_store.errors import IntegrityError, ModelNotFoundError
 from friday_store.index import mirror
 from friday_store.index.database import insert
 from friday_store.index.schema import COLUMNS
-from friday_store.log import LogEntry
+from friday_store.log import LogEntry, State
 from friday_store.manifest import Manifest, Note
 from friday_store.objects import Kind, ObjectStore
 from friday_store.refs import Ref
 
 _LOGGER: Final = logging.getLogger(__name__)
 _T = TypeVar("_T")
+_BATCH: Final = 1000
+_IDS: Final = 20_000
 INSERT: Final = {
     "versions": insert("model_metadata", (*COLUMNS, "seal")),
     "tags": insert("model_tags", ("version_id", "tag")),
@@ -49,11 +52,27 @@ class VersionRow(NamedTuple):
     details: str
 
 
-class Moves(NamedTuple):
-    """The moves of one transaction (or of a whole state), by namespace: birth, ref, digest, origin."""
+class Moves:
+    """The moves of one transaction, or of a whole state; parsed anew for each question, since there may be very many.
 
-    births: dict[str, list[tuple[int, Ref, bytes, str]]]
-    deaths: dict[str, list[Ref]]
+    Args:
+        moves: Called for the moves in order: birth, name, digest (None for removed), origin.
+    """
+
+    def __init__(self, moves: Callable[[], Iterable[tuple[int, str, bytes | None, str]]]) -> None:
+        self._moves = moves
+
+    def births(self, space: str) -> Iterator[tuple[int, Ref, bytes, str]]:
+        """Iterate over the refs of a namespace that were made or moved: birth, ref, digest, origin."""
+        start = f"{space}/"
+        for birth, name, new, origin in self._moves():
+            if new is not None and name.startswith(start):
+                yield birth, Ref.parse(name), new, origin
+
+    def deaths(self, space: str) -> Iterator[Ref]:
+        """Iterate over the refs of a namespace that were removed."""
+        start = f"{space}/"
+        return (Ref.parse(name) for _, name, new, _ in self._moves() if new is None and name.startswith(start))
 
 
 class Writer:
@@ -61,28 +80,28 @@ class Writer:
 
     Args:
         objects: Where manifests and notes are.
+        bare: Write refs alone, and read no manifest or note.
     """
 
-    def __init__(self, objects: ObjectStore) -> None:
+    def __init__(self, objects: ObjectStore, *, bare: bool = False) -> None:
         self._objects = objects
+        self._bare = bare
 
     def write(self, connection: Any, moves: Moves, fresh: Mapping[bytes, Manifest], *, lossy: bool = False) -> None:
         """Write what moves say; ``lossy`` goes on where an object is lost: its ref stays, and hides no other."""
         self._remove(connection, moves)
         ids: dict[tuple[str, str], int] = {}
-        self._insert_versions(connection, moves.births.get("versions", []), fresh, ids, lossy=lossy)
-        tags = []
-        for _, ref, _, _ in moves.births.get("tags", []):
-            if (version := _version_id(connection, ids, ref.model, ref.leaf)) is not None:
-                tags.append((version, ref.name))
-        connection.executemany(INSERT["tags"], tags)
+        self._insert_versions(connection, moves.births("versions"), fresh, ids, lossy=lossy)
+        for some in batched(moves.births("tags"), _BATCH):
+            tags = [(_version_id(connection, ids, ref.model, ref.leaf), ref.name) for _, ref, _, _ in some]
+            connection.executemany(INSERT["tags"], [tag for tag in tags if tag[0] is not None])
         connection.executemany(
             "INSERT INTO model_aliases VALUES (?, ?, ?) "
             "ON CONFLICT (model_name, alias) DO UPDATE SET model_id = excluded.model_id",
-            [(ref.model, ref.name, digest.hex()) for _, ref, digest, _ in moves.births.get("aliases", [])],
+            ((ref.model, ref.name, digest.hex()) for _, ref, digest, _ in moves.births("aliases")),
         )
         noted: dict[int, list[bytes]] = {}
-        for _, ref, digest, _ in moves.births.get("notes", []):
+        for _, ref, digest, _ in moves.births("notes"):
             if (version := _version_id(connection, ids, ref.model, ref.name)) is not None:
                 noted.setdefault(version, []).append(digest)
         for version, digests in noted.items():
@@ -91,36 +110,41 @@ class Writer:
     def _insert_versions(
         self,
         connection: Any,
-        births: list[tuple[int, Ref, bytes, str]],
+        births: Iterable[tuple[int, Ref, bytes, str]],
         fresh: Mapping[bytes, Manifest],
         ids: dict[tuple[str, str], int],
         *,
         lossy: bool,
     ) -> None:
-        rows, metrics, parents = [], [], []
-        for birth, ref, digest, origin in births:
-            ids[ref.model, ref.name] = birth
-            manifest = fresh.get(digest) or _read(self.manifest, digest, lossy=lossy)
-            if manifest is None:
-                rows.append(mirror.unreadable(birth, digest, origin, ref.model, ref.name))
-                continue
-            if (manifest.name, manifest.version) != (ref.model, ref.name):
-                raise IntegrityError(f"ref {ref} names a manifest of {manifest.name}:{manifest.version}")
-            folded = mirror.fold(manifest, ())
-            rows.append(mirror.row(birth, digest, origin, manifest, folded))
-            metrics += mirror.metric_rows(birth, folded)
-            parents += [(birth, place, parent.hex()) for place, parent in enumerate(manifest.parents)]
-        connection.executemany(INSERT["versions"], [(*row, mirror.seal(row)) for row in rows])
-        connection.executemany(INSERT["metrics"], metrics)
-        connection.executemany(INSERT["parents"], parents)
+        for some in batched(births, _BATCH):
+            rows, metrics, parents = [], [], []
+            for birth, ref, digest, origin in some:
+                if len(ids) < _IDS:
+                    ids[ref.model, ref.name] = birth
+                manifest = fresh.get(digest) or self._manifest(digest, lossy=lossy)
+                if manifest is None:
+                    rows.append(mirror.unreadable(birth, digest, origin, ref.model, ref.name))
+                    continue
+                if (manifest.name, manifest.version) != (ref.model, ref.name):
+                    raise IntegrityError(f"ref {ref} names a manifest of {manifest.name}:{manifest.version}")
+                folded = mirror.fold(manifest, ())
+                rows.append(mirror.row(birth, digest, origin, manifest, folded))
+                metrics += mirror.metric_rows(birth, folded)
+                parents += [(birth, place, parent.hex()) for place, parent in enumerate(manifest.parents)]
+            connection.executemany(INSERT["versions"], [(*row, mirror.seal(row)) for row in rows])
+            connection.executemany(INSERT["metrics"], metrics)
+            connection.executemany(INSERT["parents"], parents)
+
+    def _manifest(self, digest: bytes, *, lossy: bool) -> Manifest | None:
+        return None if self._bare else _read(self.manifest, digest, lossy=lossy)
 
     def _remove(self, connection: Any, moves: Moves) -> None:
-        for ref in moves.deaths.get("aliases", []):
+        for ref in moves.deaths("aliases"):
             connection.execute("DELETE FROM model_aliases WHERE model_name = ? AND alias = ?", (ref.model, ref.name))
-        for ref in moves.deaths.get("tags", []):
+        for ref in moves.deaths("tags"):
             version = _version_id(connection, {}, ref.model, ref.leaf)
             connection.execute("DELETE FROM model_tags WHERE version_id = ? AND tag = ?", (version, ref.name))
-        for ref in moves.deaths.get("versions", []):
+        for ref in moves.deaths("versions"):
             version = _version_id(connection, {}, ref.model, ref.name)
             for table in ("model_tags", "model_metrics", "model_parents", "model_notes"):
                 connection.execute(f"DELETE FROM {table} WHERE version_id = ?", (version,))  # noqa: S608 - fixed names
@@ -128,6 +152,10 @@ class Writer:
 
     def _note(self, connection: Any, version: int, digests: list[bytes], *, lossy: bool) -> None:
         """Fold a version anew with its new notes; a note may come late, from another machine."""
+        if self._bare:
+            rows = [(version, 0, digest.hex()) for digest in digests]
+            connection.executemany(INSERT["notes"] + " ON CONFLICT DO NOTHING", rows)
+            return
         known = connection.execute("SELECT digest FROM model_notes WHERE version_id = ?", (version,)).fetchall()
         read = {
             digest: _read(self.note, digest, lossy=lossy)
@@ -166,14 +194,20 @@ class Writer:
 
 def moves_of(entry: LogEntry) -> Moves:
     """Return the moves of one transaction."""
-    moves = Moves({}, {})
-    for birth, (name, _, new) in entry.births():
-        ref = Ref.parse(name)
-        if new is None:
-            moves.deaths.setdefault(ref.space, []).append(ref)
-        else:
-            moves.births.setdefault(ref.space, []).append((birth, ref, new, entry.origin))
-    return moves
+    return Moves(lambda: ((birth, name, new, entry.origin) for birth, (name, _, new) in entry.births()))
+
+
+def moves_to(state: State) -> Moves:
+    """Return the moves that lead from nothing to a state."""
+    names = sorted(state.refs, key=lambda name: state.refs[name][1])
+    return Moves(lambda: ((state.refs[name][1], name, state.refs[name][0], state.refs[name][2]) for name in names))
+
+
+def batched(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
+    """Iterate over lists of at most ``size`` items."""
+    rest = iter(items)
+    while some := list(itertools.islice(rest, size)):
+        yield some
 
 
 def _read(read: Callable[[bytes], _T], digest: bytes, *, lossy: bool) -> _T | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Self
 
 from friday_store.digest import SHORTEST, Buffer, digest_of
@@ -19,15 +19,17 @@ from friday_store.objects.chunking import Compression, Cut, cut, framed, frames
 from friday_store.objects.memo import Memo
 from friday_store.objects.pack import FOLDER, Directory, Frame, Kind, PackWriter, read_directory
 from friday_store.objects.reading import Load, whole
+from friday_store.objects.streaming import verified
 from friday_store.storage import Storage
 
 __all__ = ["Batch", "Compression", "Directory", "Kind", "Memo", "ObjectStore"]
 
 
-_SECTIONS: Final = 8
-_CROWD: Final = 16
+_SECTIONS: Final = 8 << 20
+_LOOKUP: Final = 8
 _TIER_BITS: Final = 16
 _LARGE: Final = 64 << 20
+_FULL: Final = 16_000
 _SMALL: Final = 1 << 20
 
 
@@ -45,7 +47,7 @@ class ObjectStore:
 
     def __init__(self, storage: Storage, *, compression: Compression = "auto", memo: Memo | None = None) -> None:
         self.compression: Compression = compression
-        self._storage = storage
+        self.storage = storage
         self._memo = memo
         self._sizes: dict[str, int] = {}
         self._directories: dict[str, Directory] = {}
@@ -65,6 +67,11 @@ class ObjectStore:
             for gone in self._directories.keys() - packs.keys():
                 del self._directories[gone]
 
+    def forget(self) -> None:
+        """Let go of the directories that were read; each is read again when it is needed."""
+        with self._lock:
+            self._directories.clear()
+
     def add(self, directory: Directory) -> None:
         """Put a pack in use whose directory is at hand."""
         with self._lock:
@@ -81,26 +88,36 @@ class ObjectStore:
         if found is None:
             size = self._sizes.get(name)
             if size is None:  # another thread has taken it out of use since it was listed
-                entry = self._storage.stat(f"{FOLDER}/{name}.pack")
+                entry = self.storage.stat(f"{FOLDER}/{name}.pack")
                 size = 0 if entry is None else entry.size
-            found = read_directory(self._storage, name, size)
+            found = read_directory(self.storage, name, size)
             with self._lock:
                 self._directories[name] = found
         return found
 
-    def crowded(self) -> list[str]:
+    def crowded(self, crowd: int = 16) -> list[str]:
         """Return the packs to merge into one now, or nothing.
 
-        Packs fall into tiers by size, each sixteen times the one before; sixteen in a tier are too many. So a
-        byte is copied once per tier, and there are at most fifteen packs per tier. Packs of 64 MiB and more
-        stay as they are.
+        Packs fall into tiers by size, each sixteen times the one before; ``crowd`` in a tier are too many. So a
+        byte is copied once per tier, and the packs per tier stay fewer. Packs of 64 MiB, or of 16,000 objects, stay
+        as they are.
         """
         tiers: dict[int, list[str]] = {}
         for name, size in self._sizes.items():
             if size < _LARGE:
                 tiers.setdefault(max(0, (size.bit_length() - _TIER_BITS) // 4), []).append(name)
-        full = [tier for tier in sorted(tiers) if len(tiers[tier]) >= _CROWD]
-        return tiers[full[0]] if full else []
+        for tier in sorted(tiers):
+            if len(tiers[tier]) >= crowd:
+                small = [name for name in tiers[tier] if not self._is_full(name)]
+                if len(small) >= crowd:
+                    return small
+        return []
+
+    def _is_full(self, name: str) -> bool:
+        try:
+            return self.directory(name).count >= _FULL
+        except IntegrityError:  # what is damaged is passed over when packs are merged
+            return False
 
     def find(self, digest: bytes) -> tuple[Directory, int] | None:
         """Return the pack that has an object, and its place there; the newest packs are asked first.
@@ -138,6 +155,21 @@ class ObjectStore:
         except IntegrityError:
             return False
 
+    def known(self, digests: Collection[bytes]) -> set[bytes]:
+        """Return which of many objects are in packs that can be read."""
+        total = 0
+        directories = []
+        for name in list(self._sizes):
+            with contextlib.suppress(IntegrityError):  # what is lost can be stored again
+                directories.append(self.directory(name))
+                total += directories[-1].count
+        if len(digests) * len(directories) * _LOOKUP < total:
+            return {digest for digest in digests if any(each.find(digest) >= 0 for each in directories)}
+        wanted, found = set(digests), set()
+        for directory in directories:
+            found |= wanted.intersection(directory.digests())
+        return found
+
     def read(self, digest: bytes, kind: Kind) -> Buffer:
         """Return the verified bytes of a small object.
 
@@ -159,24 +191,32 @@ class ObjectStore:
         """Return an object's bytes as they stand in a pack, unchecked; None if the pack is missing."""
         path, sections = f"{FOLDER}/{name}.pack", self._sections
         if sections is None or frame.kind is Kind.CHUNK:
-            return self._storage.read(path, frame.offset, frame.offset + frame.stored)
+            return self.storage.read(path, frame.offset, frame.offset + frame.stored)
         directory = self.directory(name)
         section = sections.get(name)
         if section is None:
-            if len(sections) >= _SECTIONS:
+            wanted = directory.start - directory.data
+            while sections and wanted + sum(map(len, sections.values())) > _SECTIONS:
                 sections.pop(next(iter(sections)), None)
-            section = sections[name] = self._storage.read(path, directory.data, directory.start) or b""
-        return section[frame.offset - directory.data :][: frame.stored]
+            section = sections[name] = self.storage.read(path, directory.data, directory.start) or b""
+        at = frame.offset - directory.data
+        return section[at : at + frame.stored]
 
     def contents(self, name: str) -> Iterator[tuple[Frame, Buffer]]:
-        """Iterate over the objects of a pack in their order, with their stored bytes, unchecked."""
+        """Iterate over the objects of a pack in their order, with their stored bytes, each checked.
+
+        Raises:
+            IntegrityError: One is damaged.
+        """
         directory = self.directory(name)
-        whole = self._storage.read(f"{FOLDER}/{name}.pack") if directory.size <= _SMALL else None
+        if directory.size > _SMALL:
+            yield from verified(self.storage, ((directory, frame) for frame in directory))
+            return
+        data = self.storage.read(f"{FOLDER}/{name}.pack") or b""
         for frame in directory:
-            if whole is None:
-                yield frame, self.stored(name, frame) or b""
-            else:
-                yield frame, whole[frame.offset : frame.offset + frame.stored]
+            stored = data[frame.offset : frame.offset + frame.stored]
+            frame.decoded(stored)
+            yield frame, stored
 
     @contextlib.contextmanager
     def sections(self) -> Iterator[None]:
@@ -194,7 +234,7 @@ class ObjectStore:
         Raises:
             IntegrityError: A chunk is missing or damaged.
         """
-        return Load(artifact, self._storage, self.located, self._memo).parts()
+        return Load(artifact, self.storage, self.located, self._memo).parts()
 
     def prefixed(self, prefix: str, kind: Kind) -> list[str]:
         """Return the digests (hex) of a kind that start with ``prefix``, sorted."""
@@ -217,7 +257,7 @@ class ObjectStore:
 
     def writer(self) -> PackWriter:
         """Return a writer for a new pack."""
-        return PackWriter(self._storage)
+        return PackWriter(self.storage)
 
 
 class Batch:

@@ -26,7 +26,7 @@ import struct
 import sys
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import IntEnum
 from typing import Any, Final, NamedTuple, Self
 
@@ -49,6 +49,11 @@ _END: Final = b"KCAPDIRF"
 TRAILER: Final = struct.Struct("<Q32s8s")
 _FLUSH: Final = 8 << 20
 _CHECK: Final = 16
+
+
+_KEYS: Final = frozenset(
+    ("kind", "schema", "nonce", "count", "data", "digests", "kinds", "codecs", "offsets", "stored", "sizes", "checks")
+)
 
 
 class Kind(IntEnum):
@@ -134,7 +139,7 @@ class Frame(NamedTuple):
 
 
 class Directory:
-    """What a pack holds. Reading one costs no object per entry; a lookup is a bisection of the digest column.
+    """What a pack holds; reading it costs no object per entry, and a lookup bisects the heads of the digests.
 
     Attributes:
         name: The pack's name, 64 hex characters.
@@ -142,6 +147,7 @@ class Directory:
         data: Where the metadata section starts.
         start: Where the directory itself starts, which is where the metadata section ends.
         size: Bytes of the whole pack.
+        extra: The directory's other keys.
     """
 
     def __init__(self, encoded: bytes | memoryview, start: int) -> None:
@@ -161,6 +167,10 @@ class Directory:
         self._stored = _numbers(_column(raw, "stored", self.count * 8))
         self._sizes = _numbers(_column(raw, "sizes", self.count * 8))
         self._checks = _column(raw, "checks", self.count * _CHECK)
+        self.extra = {key: value for key, value in raw.items() if key not in _KEYS}
+        self._heads = array("Q", self._digests)[:: SIZE // 8]
+        if sys.byteorder == "little":
+            self._heads.byteswap()
 
     def digest(self, place: int) -> bytes:
         """Return the digest of the entry at ``place``."""
@@ -168,8 +178,17 @@ class Directory:
 
     def find(self, digest: bytes) -> int:
         """Return the place of an object, or -1."""
-        place = bisect_left(range(self.count), digest, key=self.digest)
-        return place if place < self.count and self.digest(place) == digest else -1
+        head = int.from_bytes(digest[:8], "big")
+        place = bisect_left(self._heads, head)
+        while place < self.count and self._heads[place] == head:
+            if self.digest(place) == digest:
+                return place
+            place += 1
+        return -1
+
+    def digests(self) -> Iterator[bytes]:
+        """Iterate over the digests in their order."""
+        return (self._digests[at : at + SIZE] for at in range(0, self.count * SIZE, SIZE))
 
     def frame(self, place: int) -> Frame:
         """Return the entry at ``place``, checked against the pack's bounds.
@@ -188,6 +207,10 @@ class Directory:
             raise IntegrityError(f"pack {self.name[:12]} has an impossible directory entry")
         check = self._checks[place * _CHECK : (place + 1) * _CHECK]
         return Frame(self.digest(place), kind, how, offset, stored, size, check)
+
+    def stored(self, place: int) -> int:
+        """Return how many bytes of the file the entry at ``place`` takes."""
+        return self._stored[place]
 
     def prefixed(self, prefix: str) -> list[bytes]:
         """Return the digests that start with a hex prefix."""
@@ -243,15 +266,23 @@ class PackWriter:
     """Writes one pack; used in ``with``, which discards it unless :meth:`finish` was called.
 
     Frames of a gather list are written as they are; nothing is copied, and at most 8 MiB of them are held.
+
+    Attributes:
+        size: Bytes written so far; objects but chunks wait for the end.
+        metadata: Those, with their stored bytes.
+        metadata_size: The sum of their stored bytes.
     """
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, folder: str = FOLDER) -> None:
         self._storage = storage
-        self._spool = storage.spool(FOLDER)
+        self._folder = folder
+        self._spool = storage.spool(folder)
         self._pending: list[Buffer] = [HEADER]
-        self._held = self._offset = len(HEADER)
+        self._held = self.size = len(HEADER)
         self._frames: dict[bytes, Frame] = {}
         self.metadata: list[tuple[Frame, Buffer]] = []
+        self.metadata_size = 0
+        self._end: list[Buffer] = []
 
     def __enter__(self) -> Self:
         return self
@@ -265,6 +296,10 @@ class PackWriter:
     def __len__(self) -> int:
         return len(self._frames)
 
+    def watch(self, sent: Callable[[int], None]) -> None:
+        """Have ``sent`` told of bytes that are on their way to the store."""
+        self._spool.sent = sent
+
     def chunks(self) -> list[bytes]:
         """Return the digests of the chunks that were added."""
         return [frame.digest for frame in self._frames.values() if frame.kind is Kind.CHUNK]
@@ -275,46 +310,68 @@ class PackWriter:
             return
         if frame.kind is not Kind.CHUNK:
             self._frames[frame.digest] = frame
-            self.metadata.append((frame, stored))
+            self.metadata.append((frame, bytes(stored)))  # a view would hold all that was read with it
+            self.metadata_size += frame.stored
             return
         step = PAGE if frame.codec is Codec.RAW and frame.size >= BIG else LINE
-        gap = -self._offset % step
+        gap = -self.size % step
         if gap:
             self._append(bytes(gap))
-        self._frames[frame.digest] = frame._replace(offset=self._offset)
+        self._frames[frame.digest] = frame._replace(offset=self.size)
         self._append(stored)
 
     def _append(self, block: Buffer) -> None:
         size = len(block)
         if size:
             self._pending.append(block)
-        self._offset += size
+        self.size += size
         self._held += size
         if self._held >= _FLUSH:
             self._spool.write(self._pending)
             self._pending, self._held = [], 0
 
     def finish(self) -> Directory:
-        """Write metadata, directory and trailer, make the pack durable, and return what it holds."""
-        data = self._offset
+        """Write what remains, make the pack durable, and return what it holds."""
+        directory = self.seal()
+        self.publish(directory)
+        return directory
+
+    def seal(self, extra: Mapping[str, Any] | None = None) -> Directory:
+        """Write metadata, directory and trailer, and return what the pack will hold; nobody can see it yet.
+
+        Args:
+            extra: More keys of the directory; see :mod:`friday_store.sync.bundle`.
+        """
+        data = self.size
         for frame, stored in self.metadata:
-            self._frames[frame.digest] = frame._replace(offset=self._offset)
+            self._frames[frame.digest] = frame._replace(offset=self.size)
             self._append(stored)
-        encoded = _encoded([self._frames[digest] for digest in sorted(self._frames)], data)
-        directory = Directory(encoded, self._offset)
-        self._spool.write([*self._pending, encoded, TRAILER.pack(len(encoded), bytes.fromhex(directory.name), _END)])
-        path = f"{FOLDER}/{directory.name}.pack"
-        if not self._spool.publish(f"{directory.name}.pack"):
+        encoded = _encoded([self._frames[digest] for digest in sorted(self._frames)], data, extra or {})
+        directory = Directory(encoded, self.size)
+        trailer = TRAILER.pack(len(encoded), bytes.fromhex(directory.name), _END)
+        self._spool.write([*self._pending, encoded, trailer])
+        self._pending = []
+        self._end = [*(stored for _, stored in self.metadata), encoded, trailer]
+        return directory
+
+    def publish(self, directory: Directory, name: str | None = None) -> None:
+        """Make the sealed pack durable under its own name, or that of a bundle."""
+        name = name or f"{directory.name}.pack"
+        path = f"{self._folder}/{name}" if self._folder else name
+        if not self._spool.publish(name):
             found = self._storage.stat(path)  # no other writer has this nonce, so it is ours, and a reply was lost
             if found is None or found.size != directory.size:
                 raise IntegrityError(f"pack {directory.name[:12]} is there with another size", path=path)
-        return directory
+        keep = getattr(self._storage, "keep", None)
+        if keep is not None:
+            keep(path, directory.data, self._end)
 
 
-def _encoded(frames: list[Frame], data: int) -> bytes:
+def _encoded(frames: list[Frame], data: int, extra: Mapping[str, Any]) -> bytes:
     count = len(frames)
     return codec.encode(
         {
+            **extra,
             "kind": "directory",
             "schema": 1,
             "nonce": secrets.token_bytes(16),

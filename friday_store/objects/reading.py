@@ -37,6 +37,10 @@ _SHARE: Final = 4 << 20
 _ALIGN: Final = 64
 
 
+class LostChunkError(IntegrityError):
+    """A chunk is in no pack: it was lost, or it was left elsewhere."""
+
+
 class Finder(Protocol):
     """Where an object is: the directory that has it and its place there."""
 
@@ -81,7 +85,7 @@ class Fetched:
 
     def __init__(self, path: str, storage: Storage, frames: Iterable[Frame]) -> None:
         self._ranges: list[tuple[int, memoryview]] = []
-        for low, high in _coalesced(frames):
+        for low, high in coalesced(frames):
             data = storage.read(path, low, high)
             if data is None or len(data) != high - low:
                 raise IntegrityError(f"{path} is missing or cut short", path=path)
@@ -97,11 +101,17 @@ class Fetched:
         return None
 
 
-def _coalesced(frames: Iterable[Frame]) -> list[tuple[int, int]]:
+def coalesced(frames: Iterable[Frame], most: int = _FETCH) -> list[tuple[int, int]]:
+    """Return the ranges to read for some objects of a pack: where they lie close together, one for several.
+
+    Args:
+        frames: The objects.
+        most: The bytes of one range, unless an object is larger.
+    """
     ranges: list[tuple[int, int]] = []
     for frame in sorted(frames, key=lambda item: item.offset):
         end = frame.offset + frame.stored
-        if ranges and frame.offset - ranges[-1][1] <= _GAP and end - ranges[-1][0] <= _FETCH:
+        if ranges and frame.offset - ranges[-1][1] <= _GAP and end - ranges[-1][0] <= most:
             ranges[-1] = (ranges[-1][0], max(end, ranges[-1][1]))
         else:
             ranges.append((frame.offset, end))
@@ -163,7 +173,7 @@ class Load:
         for digest in part:
             found = self._find(digest)
             if found is None:
-                raise IntegrityError(f"chunk {digest.hex()[:12]} of part {part.name!r} is in no pack")
+                raise LostChunkError(f"chunk {digest.hex()[:12]} of part {part.name!r} is in no pack")
             directory, place = found
             use = self._uses.setdefault(directory.name, _Use(directory))
             frame = use.places.get(place) or use.places.setdefault(place, directory.frame(place))

@@ -6,15 +6,15 @@ version. A record is a plain dict, the caller's to change. What is refused is re
 
 from __future__ import annotations
 
+from friday_store.registry.bundles import Bundling
 from friday_store.registry.drafting import ModelStatus
 from friday_store.registry.naming import Naming
 from friday_store.registry.recording import Recording
-from friday_store.registry.sharing import Sharing
 
 __all__ = ["ModelRegistry", "ModelStatus"]
 
 
-class ModelRegistry(Recording, Naming, Sharing):
+class ModelRegistry(Recording, Naming, Bundling):
     """A registry of models at a folder or URL.
 
     Args:

@@ -46,7 +46,9 @@ class Access:
             )
         if verify not in ("changed", "always") or compression not in (None, "auto", "none"):
             raise InvalidValueError("verify is 'changed' or 'always'; compression is 'auto' or 'none'", path="verify")
-        storage = open_storage(location.inside(given[0]) if given else location.default_url(), storage_options)
+        place = location.inside(given[0]) if given else location.default_url()
+        self.place = location.remotes(None).direct(place, storage_options)
+        storage = open_storage(self.place.url, self.place.options)
         self.config = read_config(storage.root)
         self.plugins = plugins if plugins is not None else location.default_plugins()
         self.trust = trust if trust is not None else TrustStore(location.data_folder() / "trust.json")
@@ -57,8 +59,15 @@ class Access:
             cache=location.cache_folder(),
         )
         self.repository = Repository(
-            storage, settings, self.plugins, created=lambda identity: self.trust.add("repositories", identity)
+            storage,
+            settings,
+            self.plugins,
+            created=lambda identity: self.trust.add("repositories", identity),
+            guard=lambda: location.remotes(None).check_writable(self.place, storage),
+            single_writer=self.place.single_writer,
         )
+        if storage.root is not None:
+            self.repository.fetch = self._fetch_missing
         self._loaded: dict[int, tuple[weakref.ref[Any], str]] = {}
         self._open: tuple[Transaction, list[tuple[_Action, Any]]] | None = None
 
@@ -121,6 +130,19 @@ class Access:
         promised = action(transaction)
         actions.append((action, promised))
         return promised
+
+    def _fetch_missing(self, chunks: list[bytes]) -> bool:  # noqa: ARG002 - who knows of remotes fetches
+        """Bring chunks of a model from where they were left; False if there is no such place."""
+        return False
+
+    def resolve(self, revision: str) -> VersionRow:
+        """Return the version that a revision names, as the index has it.
+
+        Raises:
+            ModelNotFoundError: Nothing answers to it.
+            AmbiguousRevisionError: More than one version does.
+        """
+        return self._row(revision, None)
 
     def _row(self, revision: str, version: str | None) -> VersionRow:
         if version is None:

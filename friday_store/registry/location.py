@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from friday_store.plugins import Plugins
+from friday_store.remotes import Remotes
+from friday_store.repository.config import FILE
 
 URL: Final = "FRIDAY_STORE_URL"
 HOME: Final = "FRIDAY_STORE_HOME"
@@ -59,6 +61,21 @@ def data_folder() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_data_dir("friday-store", appauthor=False))
+
+
+def config_folder() -> Path:
+    """Return where this user's own ``config.toml`` is; ``FRIDAY_STORE_HOME`` overrides."""
+    named = os.environ.get(HOME)
+    if named:
+        return Path(named).expanduser().absolute()
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("friday-store", appauthor=False))
+
+
+def remotes(root: Path | None) -> Remotes:
+    """Return the remotes of the repository in a folder, or of none, with this user's and the environment's."""
+    return Remotes(root, config_folder() / FILE, os.environ)
 
 
 def cache_folder() -> Path:

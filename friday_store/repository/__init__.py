@@ -5,7 +5,8 @@ It has two halves: reading (:meth:`Repository.resolve`, :meth:`Repository.manife
 an absolute path: it can be moved, copied, or served from a bucket.
 
 ``friday-store.json`` is created once: ``{"format": 1, "hash": "blake3", "id": "<uuid>"}`` and a newline, keys
-sorted. Its BLAKE3 is the ``prev`` of log entry 1, so its bytes cannot change unnoticed.
+sorted; ``"single_writer": true`` stands there too where the store lets two writers create one file. Its BLAKE3 is the
+``prev`` of log entry 1, so its bytes cannot change unnoticed.
 """
 
 from __future__ import annotations
@@ -22,22 +23,27 @@ from pathlib import Path
 from typing import Any, Final
 
 from friday_store.digest import digest_of
-from friday_store.errors import IntegrityError, RepositoryError
+from friday_store.errors import IntegrityError, RepositoryError, StorageError
 from friday_store.index import Index, VersionRow
 from friday_store.log import Log, LogEntry
 from friday_store.manifest import Artifact, Manifest, Note
 from friday_store.objects import Compression, Kind, Memo, ObjectStore
+from friday_store.objects.cache import ChunkCache
+from friday_store.objects.reading import LostChunkError
 from friday_store.plugins import Plugins
 from friday_store.repository import resolve
 from friday_store.repository.transaction import Transaction
 from friday_store.storage import Storage
+from friday_store.storage.kept import Kept
 from friday_store.storage.local import private_folder
 
-__all__ = ["Repository", "Settings", "Transaction"]
+__all__ = ["Repository", "Settings", "Tracked", "Transaction"]
 
 FORMAT_FILE: Final = "friday-store.json"
 FORMAT: Final = 1
 _FORMAT_CAP: Final = 4096
+_CROWD: Final = 16
+_FAR_CROWD: Final = 64
 
 
 def _utc_now() -> dt.datetime:
@@ -54,6 +60,7 @@ class Settings:
         verify: ``changed`` hashes mapped data again only when its file changed; ``always`` each time.
         cache: A per-user folder for what may be lost: verified files, indexes of repositories that cannot
             hold their own. None keeps those in memory.
+        cache_size: Bytes of models from far repositories to keep there; 0 keeps none.
         clock: Returns the time now.
     """
 
@@ -61,7 +68,23 @@ class Settings:
     compression: Compression = "auto"
     verify: str = "changed"
     cache: Path | None = None
+    cache_size: int = 10 << 30
     clock: Callable[[], dt.datetime] = _utc_now
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """What is remembered here about a repository elsewhere, so that few questions tell what is new.
+
+    Attributes:
+        folder: Where its refs are mirrored, and what never changes is kept; None keeps them in memory.
+        format: The bytes of its ``friday-store.json``; None asks for them.
+        seen: Number and digest of the log entry that was its newest, which the caller has compared with the log.
+    """
+
+    folder: Path | None = None
+    format: bytes | None = None
+    seen: tuple[int, bytes] | None = None
 
 
 class Repository:
@@ -74,11 +97,18 @@ class Repository:
         create: Make it now if there is none. Otherwise an absent one reads as empty until the first change, if
             its place is empty.
         created: Called with the repository's id when this object made it.
+        tracked: What is remembered about it, for one that this user only copies from and to: then its index
+            mirrors names alone.
+        guard: Called before the repository is made; raises when two writers could undo each other's work there.
+        single_writer: Whether the user vouches that nobody else writes there at the same time.
 
     Raises:
         RepositoryError: The place holds something else, or a repository of a newer format.
         IntegrityError: ``friday-store.json`` is damaged.
     """
+
+    fetch: Callable[[list[bytes]], bool] | None = None
+    """Brings missing chunks from another repository; False when there is none that should have them."""
 
     def __init__(
         self,
@@ -88,31 +118,57 @@ class Repository:
         *,
         create: bool = False,
         created: Callable[[str], None] | None = None,
+        tracked: Tracked | None = None,
+        guard: Callable[[], object] = lambda: None,
+        single_writer: bool = False,
     ) -> None:
-        self.storage = storage
+        self.storage = self._place = storage
         self.settings = settings
         self.plugins = plugins if plugins is not None else Plugins()
         self.born = False
         self._created = created
+        self._tracked = tracked
+        self._guard = guard
+        self._single_writer = single_writer
         self._load()
         if create and not self.born:
             self.create()
 
     def _load(self) -> None:
-        data = self._format()
+        tracked = self._tracked or Tracked()
+        data = tracked.format or self._format()
         self.id = ""
+        self._takes_one_writer = False
         if data is not None:
             self.id = _format_id(data, self.storage.url)
+            self._takes_one_writer = json.loads(data).get("single_writer") is True
             _warn_of_strangers(self.storage.root)
         self.born = data is not None
-        memo = Memo(None if self.settings.cache is None else self.settings.cache / "verified")
-        self._objects = ObjectStore(
-            self.storage,
-            compression=self.settings.compression,
-            memo=memo if self.settings.verify == "changed" else None,
-        )
+        self.format = data
+        self.storage = self._remembering(tracked)
+        cache = self.settings.cache
+        memo = Memo(None if cache is None else cache / "verified") if self.settings.verify == "changed" else None
+        self._objects = ObjectStore(self.storage, compression=self.settings.compression, memo=memo)
         self._log = Log(self.storage, digest_of(data or b""), self.settings.clock)
-        self._index = Index(self._index_path(), self.id, self._log, self._objects)
+        bare = self._tracked is not None
+        path = self._index_path()
+        self._index = Index(path, self.id, self._log, self._objects, bare=bare, seen=tracked.seen)
+        self._chunks = self._chunk_cache(memo)
+
+    def _remembering(self, tracked: Tracked) -> Storage:
+        """Return the storage, with a memory on this disk where it is far away."""
+        if self._place.root is not None or not self.born or self._place.url.startswith("memory:"):
+            return self._place
+        if self._tracked is not None:
+            return Kept(self._place, tracked.folder / "kept", entries=True) if tracked.folder else self._place
+        cache = self.settings.cache
+        return Kept(self._place, cache / "kept" / self.id) if cache else self._place
+
+    def _chunk_cache(self, memo: Memo | None) -> ChunkCache | None:
+        far = self.storage.root is None and self._tracked is None
+        if not far or self.settings.cache is None or not self.settings.cache_size:
+            return None
+        return ChunkCache(self.settings.cache / "chunks", self.settings.cache_size, memo)
 
     @property
     def objects(self) -> ObjectStore:
@@ -154,6 +210,8 @@ class Repository:
         root = self.storage.root
         if not self.born:
             return None
+        if self._tracked is not None:
+            return None if self._tracked.folder is None else self._tracked.folder / "refs.db"
         if root is not None and os.access(root, os.W_OK):
             return root / "index.db"
         if self.settings.cache is None:
@@ -162,13 +220,20 @@ class Repository:
         private_folder(folder)
         return folder / f"{self.id}.db"
 
-    def create(self) -> None:
+    def create(self, *, guarded: bool = True) -> None:
         """Make the repository if there is none yet; safe when several processes do it at once.
 
+        Args:
+            guarded: Whether to ask first if the place can tell two writers apart.
+
         Raises:
-            StorageError: The place cannot be written.
+            StorageError: The place cannot be written, or not safely.
         """
-        made = {"format": FORMAT, "hash": "blake3", "id": str(uuid.uuid4())}
+        if guarded:
+            self._guard()
+        made: dict[str, Any] = {"format": FORMAT, "hash": "blake3", "id": str(uuid.uuid4())}
+        if self._single_writer:
+            made["single_writer"] = True
         text = json.dumps(made, sort_keys=True) + "\n"
         if self.storage.create(FORMAT_FILE, text.encode()):
             log = Log(self.storage, digest_of(text.encode()), self.settings.clock)
@@ -183,7 +248,16 @@ class Repository:
         Args:
             message: Why, for the log.
             origin: The id of the repository that the objects come from; empty for one's own.
+
+        Raises:
+            StorageError: It takes one writer at a time, and the user does not vouch for being that one.
         """
+        if self._takes_one_writer and not self._single_writer:
+            raise StorageError(
+                f"{self.storage.url} takes one writer at a time, because its store lets two create one file; "
+                "it can be read, and written if you vouch that nobody else writes there now",
+                hint="give the option single_writer=true: friday-store -o single_writer=true, or remote set NAME",
+            )
         return Transaction(self, message, origin)
 
     def resolve(self, revision: str) -> VersionRow:
@@ -227,8 +301,25 @@ class Repository:
         return Artifact.from_bytes(bytes(self.objects.read(digest, Kind.ARTIFACT)))
 
     def parts(self, artifact: Artifact) -> dict[str, memoryview]:
-        """Return the verified parts of a model."""
+        """Return the verified parts of a model.
+
+        From afar, they go through a cache of this user's; where the repository holds its metadata alone, through
+        :attr:`fetch`, which brings them.
+        """
+        if self._chunks is not None:
+            return self._chunks.parts(artifact, self.objects)
+        try:
+            return self.objects.parts(artifact)
+        except LostChunkError:
+            if self.fetch is None or not self.fetch(self.missing(artifact)):
+                raise
         return self.objects.parts(artifact)
+
+    def missing(self, artifact: Artifact) -> list[bytes]:
+        """Return the chunks of a model that are in no pack here."""
+        wanted = list(dict.fromkeys(chunk for part in artifact.parts for chunk in part))
+        known = self.objects.known(wanted)
+        return [chunk for chunk in wanted if chunk not in known]
 
     def notes(self, row: VersionRow) -> list[Note]:
         """Return a version's notes in the order in which they fold."""
@@ -242,8 +333,9 @@ class Repository:
 
     def merge(self) -> bool:
         """Merge small packs where too many have gathered, as one transaction; whether there was anything to do."""
-        self.index.catch_up()
-        names = self.objects.crowded()
+        if self.storage.root is not None:
+            self.index.catch_up()
+        names = self.objects.crowded(_CROWD if self.storage.root is not None else _FAR_CROWD)
         if not names:
             return False
         transaction = self.transaction(f"merge {len(names)} packs")

@@ -9,10 +9,11 @@ compare-and-swap, and nothing is serialized twice.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from friday_store.errors import ConflictError, IntegrityError, StorageError
@@ -49,6 +50,7 @@ class Transaction:
         self._repository = repository
         self._origin = origin
         self._written: list[Directory] = []
+        self._adopted: dict[str, int] = {}
         self._batch: Batch | None = None
         self._relied: set[bytes] = set()
         self._moves: dict[str, Move] = {}
@@ -79,8 +81,8 @@ class Transaction:
         """Store a note and return its digest."""
         return self.batch.put(Kind.NOTE, note.to_bytes())
 
-    def move(self, ref: Ref, old: bytes | None, new: bytes | None) -> None:
-        """Plan to move a ref; a second move of it in one transaction continues the first.
+    def move(self, ref: Ref | str, old: bytes | None, new: bytes | None) -> None:
+        """Plan to move a ref, given as such or by its checked name; a second move of it continues the first.
 
         Raises:
             ConflictError: The two do not fit.
@@ -95,6 +97,10 @@ class Transaction:
             self._moves.pop(name, None)
         else:
             self._moves[name] = (name, old, new)
+
+    def move_all(self, moves: Iterable[Move]) -> None:
+        """Plan to move many refs, each named once."""
+        self._moves.update((move[0], move) for move in moves)
 
     def fresh(self, digest: bytes) -> Manifest | None:
         """Return a manifest that this transaction put, or None."""
@@ -119,9 +125,9 @@ class Transaction:
         entry: LogEntry | None = None
         try:
             for attempt in range(_ATTEMPTS):
-                _ = self.batch
-                with self._repository.storage.turn():
-                    self._repository.index.catch_up()
+                if not self._written and not self._adopted:
+                    _ = self.batch
+                with self._repository.storage.turn(), self._looked(again=attempt > 0):
                     self._moves.clear()
                     self._fresh.clear()
                     self.scratch.clear()
@@ -138,6 +144,25 @@ class Transaction:
         finally:
             self.discard()
 
+    def adopt(self, name: str, size: int) -> None:
+        """Add a pack that is durable in this repository and not in use."""
+        self._adopted[name] = size
+
+    def rely(self, digests: Iterable[bytes]) -> None:
+        """Name objects that must still be there when the entry is created, because the repository had them."""
+        self._relied.update(digests)
+
+    @contextlib.contextmanager
+    def _looked(self, *, again: bool) -> Iterator[None]:
+        """See the newest state; from afar, look once, since creating the entry tells whether that was enough."""
+        index = self._repository.index
+        if again:
+            index.look()
+        with index.unlooking() if self._repository.storage.root is None else contextlib.nullcontext():
+            if not again:
+                index.catch_up()
+            yield
+
     def discard(self) -> None:
         """Forget what was put and not committed."""
         if self._batch is not None:
@@ -152,19 +177,29 @@ class Transaction:
             if len(whole) < 2:
                 return
             merged = writer.finish()
-        while all(name in repository.objects.live for name in whole):
-            entry = self._entry([merged], whole)
+        if self.exchange({merged.name: merged.size}, whole):
+            repository.objects.add(merged)
+
+    def exchange(self, added: Mapping[str, int], removed: Sequence[str] = ()) -> bool:
+        """Put durable packs (name to size) in use and others out of use, as one entry that moves no ref.
+
+        Returns:
+            Whether that was done; not when somebody else has removed one of those to be removed.
+        """
+        repository = self._repository
+        while all(name in repository.objects.live for name in removed):
+            entry = self._entry([], list(removed), added)
             digest = repository.log.append(entry)
-            repository.index.catch_up([(entry, digest)] if digest else None)
             if digest:
-                repository.objects.add(merged)
-                return
+                repository.index.catch_up([(entry, digest)])
+                return True
+            repository.index.look()
+        return False
 
     def _copied(self, name: str, writer: PackWriter) -> bool:
         """Copy a pack's objects; False if it is damaged: then it stays as it is, for fsck to report."""
         try:
             for frame, stored in self._repository.objects.contents(name):
-                frame.decoded(stored)
                 writer.add(frame, stored)
         except IntegrityError as error:
             _LOGGER.warning("pack %s is not merged: %s", name[:12], error)
@@ -175,34 +210,35 @@ class Transaction:
         """Make the pack durable and create the entry; None if a ref that it moves was moved by others."""
         repository = self._repository
         self._gate()
-        self.batch.trim()
-        self._relied |= self.batch.relied
-        directory = self.batch.finish()
-        self.discard()
-        if directory is not None:
-            self._written.append(directory)
+        if self._batch is not None:
+            self._batch.trim()
+            self._relied |= self._batch.relied
+            directory = self._batch.finish()
+            self.discard()
+            if directory is not None:
+                self._written.append(directory)
         live = set(repository.objects.live)
         while True:
-            entry = self._entry(self._written, [])
+            entry = self._entry(self._written, [], self._adopted)
             digest = repository.log.append(entry)
             if digest is not None:
                 for made in self._written:
                     repository.objects.add(made)
                 repository.index.catch_up([(entry, digest)], self._fresh)
                 return entry
-            repository.index.catch_up()
+            repository.index.look()
             if live - set(repository.objects.live):
                 self._check_relied()
             if any(repository.index.ref(Ref.parse(name)) != old for name, old, _ in self._moves.values()):
                 return None
 
-    def _entry(self, added: list[Directory], removed: list[str]) -> LogEntry:
+    def _entry(self, added: list[Directory], removed: list[str], more: Mapping[str, int] | None = None) -> LogEntry:
         repository = self._repository
         return repository.log.following(
             repository.index.state,
             actor=repository.settings.actor,
             message=self.message,
-            packs_added=tuple((directory.name, directory.size) for directory in added),
+            packs_added=(*((directory.name, directory.size) for directory in added), *(more or {}).items()),
             packs_removed=tuple(removed),
             refs=tuple(self._moves.values()),
             origin=self._origin,

@@ -4,14 +4,15 @@ This is the only package that imports fsspec, and only for stores that are not l
 repository's root, with ``/``; the package makes them, never data. A file is created whole and at once, or not
 at all, and never changes; the one conditional that a store must honour is "create, unless it is there".
 
-fsspec does not unify that, so each protocol has its own ``create`` (see :mod:`~friday_store.storage.local` and
-:mod:`~friday_store.storage.objectstore`). Any other protocol can be read and not written, with an error that
-says why.
+fsspec does not unify that, so each protocol has its own ``create`` (see :mod:`~friday_store.storage.local`,
+:mod:`~friday_store.storage.s3`, :mod:`~friday_store.storage.gcs` and :mod:`~friday_store.storage.memory`). Any other
+protocol can be read and not written, with an error that says why. Whether a place honours all this is found out by
+:func:`~friday_store.storage.probe.probe`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
@@ -40,9 +41,17 @@ class Entry(NamedTuple):
 
 
 class Spool(Protocol):
-    """A file being written, invisible until it is published; discarded at the end of ``with`` unless it was."""
+    """A file being written, invisible until it is published; discarded at the end of ``with`` unless it was.
+
+    Attributes:
+        size: Bytes written so far.
+        sent: Called with the number of bytes that reached the store since the last call, or are on their way to it:
+            a local folder calls it from ``write``, a far store from ``publish`` and from another thread. It must
+            return at once, and neither raise nor use the storage.
+    """
 
     size: int
+    sent: Callable[[int], None] | None
 
     def __enter__(self) -> Self: ...
     def __exit__(self, *exc: object) -> None: ...
@@ -51,14 +60,18 @@ class Spool(Protocol):
         """Append the blocks, in order, without copying them where the store allows."""
 
     def publish(self, name: str) -> bool:
-        """Make the file durable under ``name`` in the spool's folder; False if that name exists already."""
+        """Make the file durable under ``name`` in the spool's folder; False if that name exists already.
+
+        As for :meth:`Storage.create`, False may mean that the file there is this one.
+        """
 
 
 class Storage(Protocol):
     """The seam between friday-store and what keeps its bytes.
 
-    Every failure is a :class:`StorageError`. Nothing is promised about two writers of one path but this: one
-    ``create`` returns True and every other False, whenever and wherever they run.
+    Every failure is a :class:`StorageError`. Nothing is promised about two writers of one path but this: at most one
+    ``create`` returns True, whenever and wherever they run, and its bytes are the file's. One storage may be used by
+    any number of threads.
 
     Attributes:
         url: Where it is, without secrets.
@@ -72,19 +85,24 @@ class Storage(Protocol):
     def root(self) -> Path | None: ...
 
     def create(self, path: str, data: Buffer | Sequence[Buffer]) -> bool:
-        """Put a new file there, atomically and durably; False, and nothing changed, if there is one."""
+        """Put a new file there, atomically and durably; False, and nothing changed, if there is one.
+
+        Over a network an answer can be lost after the file was made. The request is then made again, and meets its
+        own success: so False, and an error too, may mean that the file there is this one. Whoever must know reads it
+        and compares something that only this writer can have written.
+        """
 
     def spool(self, folder: str) -> Spool:
         """Return a file to be filled and then published in ``folder``; for data too large to hold."""
 
     def read(self, path: str, start: int = 0, end: int | None = None) -> bytes | None:
-        """Return the file's bytes from ``start`` up to ``end``; None if there is no such file."""
+        """Return the file's bytes from ``start`` up to ``end`` or where it ends; None if there is no such file."""
 
     def list(self, folder: str) -> list[Entry]:
         """Return the folder's children sorted by name, without temporary files; empty if it is missing."""
 
     def delete(self, paths: Iterable[str]) -> None:
-        """Remove files; those already gone are passed over."""
+        """Remove files; those already gone are passed over. After an error some may be left."""
 
     def stat(self, path: str) -> Entry | None:
         """Return size and time of a file, or None."""
@@ -102,10 +120,13 @@ def open_storage(url: str | Path, options: Mapping[str, Any] | None = None) -> S
     Args:
         url: A local path, ``file://``, ``memory://``, ``s3://`` or ``gcs://`` URL, or that of another fsspec
             protocol, which can then only be read.
-        options: What fsspec's file system of that protocol accepts; never shown, logged or written.
+        options: What fsspec's file system of that protocol accepts; never shown, logged or written. For S3 and GCS
+            also ``deadline`` (45: seconds until a small request is given up; more data has more time, 128 KiB a
+            second), ``attempt_timeout`` (15: seconds until it is made again) and ``attempts`` (4).
 
     Raises:
-        StorageError: The protocol or its package is unknown.
+        StorageError: The protocol or its package is unknown, or the options do not fit it.
+        InvalidValueError: One of the limits is not a positive number.
     """
     text = str(url)
     parts = urlsplit(text)

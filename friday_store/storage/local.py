@@ -18,7 +18,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, NoReturn, Self
@@ -149,6 +149,23 @@ class LocalStorage:
             found += [str((Path(where) / name).relative_to(self.root)) for name in names if name.startswith(TEMPORARY)]
         return sorted(found)
 
+    def set_aside(self, path: str, folder: str) -> None:
+        """Move a file into a folder of what is out of use, under a name of its own; a missing file is passed over."""
+        above, _, name = path.rpartition("/")
+        with self.mapped_errors("move", path), contextlib.suppress(FileNotFoundError):
+            aside = self.folder(folder, make=True)
+            try:
+                here = self.folder(above)
+                try:
+                    fresh = f"{path.replace('/', '-').removeprefix(TEMPORARY)}.{secrets.token_hex(4)}"
+                    os.rename(name, fresh, src_dir_fd=here, dst_dir_fd=aside)
+                    _sync(aside)
+                    _sync(here)
+                finally:
+                    os.close(here)
+            finally:
+                os.close(aside)
+
     @contextlib.contextmanager
     def mapped_errors(self, verb: str, path: str) -> Iterator[None]:
         """Turn the system's errors into :class:`StorageError`."""
@@ -170,6 +187,7 @@ class LocalSpool:
 
     def __init__(self, storage: LocalStorage, folder: str) -> None:
         self.size = 0
+        self.sent: Callable[[int], None] | None = None
         self._flushed = 0
         self._flusher: ThreadPoolExecutor | None = None
         self._flushing: Future[None] | None = None
@@ -197,11 +215,14 @@ class LocalSpool:
             os.close(self._folder)
 
     def write(self, blocks: Sequence[Buffer]) -> None:
+        before = self.size
         with self._storage.mapped_errors("write", self._path):
             for first in range(0, len(blocks), _GATHER):
                 self._gather(blocks[first : first + _GATHER])
             if self.size - self._flushed >= _FLUSH and (self._flushing is None or self._flushing.done()):
                 self._flush()
+        if self.sent is not None:
+            self.sent(self.size - before)
 
     def _flush(self) -> None:
         self._settle()
@@ -296,6 +317,37 @@ def replace_private(path: Path, data: bytes, *, durable: bool = True) -> None:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         _refuse(error, "write", str(path))
+
+
+def publish_file(path: Path, blocks: Iterable[Buffer], *, replace: bool = False) -> int:
+    """Write a user's file that appears whole or not at all, and return its size; its mode is the umask's.
+
+    Args:
+        path: The file, whose folder is there.
+        blocks: Its bytes.
+        replace: Whether it may take the place of another.
+
+    Raises:
+        StorageError: It is there already, or cannot be written.
+    """
+    temporary = path.with_name(TEMPORARY + secrets.token_hex(8))
+    try:
+        with temporary.open("xb") as file:
+            size = sum(file.write(block) for block in blocks)
+            file.flush()
+            _sync(file.fileno())
+        if replace:
+            temporary.replace(path)
+        else:
+            os.link(temporary, path)
+    except FileExistsError as error:
+        raise StorageError(f"{path} is there already", hint="name another file, or remove it") from error
+    except OSError as error:
+        _refuse(error, "write", str(path))
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+    return size
 
 
 def _child(above: int, name: str, *, make: bool) -> int:

@@ -1,58 +1,64 @@
-"""Object stores through fsspec: S3, GCS, and memory for tests and scratch work.
+"""Files below an fsspec URL, and which protocols can create one.
 
-fsspec has no portable "create, unless it is there". So each protocol names its own: S3 ``If-None-Match: *``, GCS
-``ifGenerationMatch=0``, memory a lock. Listing caches are off, since another machine may have written a moment
-ago. File systems are made lazily and per process: an inherited one is not safe after a fork, and one that was
-pickled would carry its secrets along.
-
-A protocol that is not named here is read, never written.
+fsspec has no portable "create, unless it is there". So each protocol that can be written has a class of its own:
+:mod:`~friday_store.storage.s3`, :mod:`~friday_store.storage.gcs` and :mod:`~friday_store.storage.memory`. A protocol
+that has none is read, never written. File systems are made lazily and per process: an inherited one is not safe after
+a fork, and one that was pickled would carry its secrets along.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit
 
 from friday_store.digest import Buffer
 from friday_store.errors import StorageError
 from friday_store.storage import Entry
+from friday_store.storage.redaction import Redactor, without_secrets
+from friday_store.storage.spooling import ObjectSpool
 
-_HELD: Final = 8 << 20
-_PART: Final = 16 << 20
-_CONFLICTS: Final = frozenset(
-    {"PreconditionFailed", "412", "ConditionalRequestConflict", "409", "ConcurrentModification"}
-)
-_FAILURES: Final = (OSError, ValueError, RuntimeError, TimeoutError)
+_FAILURES: Final = (OSError, ValueError, RuntimeError, LookupError, EOFError)
+_EXTRAS: Final = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 
 
 def open_objectstore(url: str, options: Mapping[str, Any]) -> ObjectStorage:
     """Return the storage for a URL with a scheme; see :func:`friday_store.storage.open_storage`."""
     scheme = urlsplit(url).scheme
-    return _KINDS.get(scheme, ObjectStorage)(url, options)
+    try:
+        return _kind(scheme)(url, options)
+    except ImportError as error:
+        raise _missing(without_secrets(url), scheme, error) from error
 
 
-def without_secrets(url: str) -> str:
-    """Return the URL without user, password, query and fragment."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
+def _kind(scheme: str) -> type[ObjectStorage]:
+    if scheme == "memory":
+        from friday_store.storage.memory import MemoryStorage
+
+        return MemoryStorage
+    if scheme in ("s3", "s3a"):
+        from friday_store.storage.s3 import S3Storage
+
+        return S3Storage
+    if scheme in ("gs", "gcs"):
+        from friday_store.storage.gcs import GcsStorage
+
+        return GcsStorage
+    return ObjectStorage
 
 
 class ObjectStorage:
     """Files below one fsspec URL. This class reads; a protocol that can create has a subclass."""
 
-    package: ClassVar[str] = "the fsspec implementation of this protocol"
     defaults: ClassVar[Mapping[str, Any]] = {}
     root: Path | None = None
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         self.url = without_secrets(url)
+        self.redacted = Redactor(url, options)
         self._target = url.rstrip("/")
         self._options = {**self.defaults, **options}
         self._opened: tuple[int, Any, str] | None = None
@@ -73,21 +79,29 @@ class ObjectStorage:
 
     def read(self, path: str, start: int = 0, end: int | None = None) -> bytes | None:
         fs, prefix = self._filesystem()
+        where = f"{prefix}/{path}"
         with self.mapped_errors("read", path):
             try:
-                data = fs.cat_file(f"{prefix}/{path}", start=start or None, end=end)
+                if start:
+                    size = int(fs.info(where)["size"])
+                    end = size if end is None else min(end, size)
+                if end is not None and end <= start:
+                    return b"" if fs.exists(where) else None
+                data = bytes(fs.cat_file(where, start=start or None, end=end))
+                # a web server may pass over the range and send everything
+                return data[start:end] if end is not None and len(data) > end - start else data
             except FileNotFoundError:
                 return None
-            return bytes(data)
 
     def list(self, folder: str) -> list[Entry]:
         fs, prefix = self._filesystem()
+        where = f"{prefix}/{folder}".rstrip("/")
         with self.mapped_errors("list", folder):
             try:
-                found = fs.ls(f"{prefix}/{folder}".rstrip("/"), detail=True, refresh=True)
+                found = fs.ls(where, detail=True)
             except FileNotFoundError:
                 return []
-        return sorted(_entry(item) for item in found if item["name"].rstrip("/") != f"{prefix}/{folder}".rstrip("/"))
+            return sorted(_entry(item) for item in found if item["name"].rstrip("/") != where)
 
     def delete(self, paths: Iterable[str]) -> None:
         fs, prefix = self._filesystem()
@@ -108,9 +122,19 @@ class ObjectStorage:
         """Return at once: writers on other machines cannot be waited for."""
         yield
 
-    def put_file(self, local: Path, path: str) -> bool:
-        """Upload a local file under a new name; False if it exists."""
-        return self._create(path, local.read_bytes())
+    def put_file(self, local: Path, path: str, sent: Callable[[int], None] | None = None) -> bool:
+        """Create a file from a local one; False if it exists.
+
+        Args:
+            local: The local file.
+            path: The name.
+            sent: Called with the number of bytes that have gone out since the last call, from any thread.
+        """
+        data = local.read_bytes()
+        created = self._create(path, data)
+        if created and sent is not None:
+            sent(len(data))
+        return created
 
     def _create(self, path: str, data: Buffer) -> bool:  # noqa: ARG002 - subclasses write it
         raise StorageError(
@@ -120,118 +144,54 @@ class ObjectStorage:
         )
 
     def _filesystem(self) -> tuple[Any, str]:
+        """Return this process's file system, and what stands before each path in it."""
         if self._opened is None or self._opened[0] != os.getpid():
-            import fsspec
-
             try:
-                fs, prefix = fsspec.url_to_fs(self._target, **self._options)
-            except (ImportError, ValueError) as error:
-                raise StorageError(f"cannot open {self.url}: {error}", hint=f"pip install {self.package}") from error
-            self._opened = (os.getpid(), fs, prefix.rstrip("/"))
+                self._opened = (os.getpid(), *self._connected())
+            except StorageError:
+                raise
+            except ImportError as error:
+                raise _missing(self.url, urlsplit(self.url).scheme, error) from error
+            except (*_FAILURES, TypeError) as error:
+                said = self.redacted(f"{type(error).__name__}: {error}")
+                hint = "check the protocol of the URL, and that it knows the options that are given"
+                raise StorageError(f"cannot open {self.url}: {said}", hint=hint) from self.shown(error)
         return self._opened[1], self._opened[2]
+
+    def _connected(self) -> tuple[Any, str]:
+        import fsspec
+
+        fs, prefix = fsspec.url_to_fs(self._target, **self._options)
+        return fs, prefix.rstrip("/")
+
+    def shown(self, error: BaseException) -> BaseException | None:
+        """Return the error for a traceback, or nothing if it would show a secret."""
+        return error if self.redacted.clean(error) else None
 
     @contextlib.contextmanager
     def mapped_errors(self, verb: str, path: str) -> Iterator[None]:
+        """Turn foreign errors into :class:`StorageError`."""
         try:
             yield
-        except (StorageError, FileNotFoundError):
+        except StorageError:
             raise
         except _FAILURES as error:
-            said = f"{type(error).__name__}: {error}".replace(self._target, self.url)
-            raise StorageError(f"cannot {verb} {self.url}/{path}: {said}") from error
+            said = self.redacted(f"{type(error).__name__}: {error}")
+            raise StorageError(f"cannot {verb} {self.url}/{path}: {said}") from self.shown(error)
 
 
-class MemoryStorage(ObjectStorage):
-    """fsspec's memory file system, shared by the process, with a lock that makes ``create`` exact."""
-
-    _lock: ClassVar[threading.RLock] = threading.RLock()
-
-    def _create(self, path: str, data: Buffer) -> bool:
-        fs, prefix = self._filesystem()
-        with self._lock, self.mapped_errors("write", path):
-            if fs.exists(f"{prefix}/{path}"):
-                return False
-            fs.pipe_file(f"{prefix}/{path}", bytes(data))
-            return True
-
-
-class S3Storage(ObjectStorage):
-    """S3 and what speaks it, with ``If-None-Match: *``."""
-
-    package = "'friday-store[s3]'"
-    defaults: ClassVar[Mapping[str, Any]] = {"use_listings_cache": False}
-
-    def put_file(self, local: Path, path: str) -> bool:
-        fs, prefix = self._filesystem()
-        with self.mapped_errors("write", path):
-            return _won(lambda: fs.put_file(str(local), f"{prefix}/{path}", mode="create", chunksize=_PART))
-
-    def _create(self, path: str, data: Buffer) -> bool:
-        fs, prefix = self._filesystem()
-        with self.mapped_errors("write", path):
-            return _won(lambda: fs.pipe_file(f"{prefix}/{path}", bytes(data), mode="create"))
-
-
-class GcsStorage(S3Storage):
-    """Google Cloud Storage, with ``ifGenerationMatch=0``, which gcsfs spells as S3's ``mode="create"``."""
-
-    package = "'friday-store[gcs]'"
-
-
-class ObjectSpool:
-    """Blocks kept in a local temporary file; up to 8 MiB of them go out as one request."""
-
-    def __init__(self, storage: ObjectStorage, folder: str) -> None:
-        self.size = 0
-        self._storage = storage
-        self._path = folder
-        self._file = tempfile.NamedTemporaryFile()  # noqa: SIM115 - closed by __exit__
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._file.close()
-
-    def write(self, blocks: Sequence[Buffer]) -> None:
-        with self._storage.mapped_errors("spool", self._path):
-            for block in blocks:
-                self.size += self._file.write(block)
-
-    def publish(self, name: str) -> bool:
-        path = f"{self._path}/{name}"
-        self._file.flush()
-        if self.size <= _HELD:
-            return self._storage.create(path, Path(self._file.name).read_bytes())
-        return self._storage.put_file(Path(self._file.name), path)
-
-
-_KINDS: Final[Mapping[str, type[ObjectStorage]]] = {
-    "memory": MemoryStorage,
-    "s3": S3Storage,
-    "s3a": S3Storage,
-    "gs": GcsStorage,
-    "gcs": GcsStorage,
-}
-
-
-def _won(attempt: Any) -> bool:
-    """Whether a conditional write was ours; every other failure goes on as it is."""
-    try:
-        attempt()
-    except FileExistsError:
-        return False
-    except OSError as error:
-        reply = getattr(error.__cause__, "response", {})
-        status = reply.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        if reply.get("Error", {}).get("Code") in _CONFLICTS or status in (409, 412):
-            return False
-        raise
-    return True
+def _missing(url: str, scheme: str, error: ImportError) -> StorageError:
+    extra = _EXTRAS.get(scheme)
+    hint = f"pip install 'friday-store[{extra}]'" if extra else "install the package that the message names"
+    return StorageError(f"cannot open {url}: a package for {scheme}:// is missing ({error})", hint=hint)
 
 
 def _entry(item: Mapping[str, Any]) -> Entry:
     time = item.get("LastModified") or item.get("mtime") or item.get("created") or 0
-    seconds = time.timestamp() if hasattr(time, "timestamp") else 0.0
+    seconds = float(time.timestamp()) if hasattr(time, "timestamp") else float(time) if _number(time) else 0.0
     folder = item["type"] == "directory"
-    return Entry(item["name"].rstrip("/").rpartition("/")[2], 0 if folder else int(item["size"]), seconds, folder)
+    return Entry(item["name"].rstrip("/").rpartition("/")[2], 0 if folder else int(item["size"] or 0), seconds, folder)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float)

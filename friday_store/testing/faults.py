@@ -161,6 +161,15 @@ class FaultySpool:
         self._inner = inner
         self._folder = folder
 
+    @property
+    def sent(self) -> Callable[[int], None] | None:
+        """The inner spool's."""
+        return self._inner.sent
+
+    @sent.setter
+    def sent(self, called: Callable[[int], None] | None) -> None:
+        self._inner.sent = called
+
     def __enter__(self) -> Self:
         self._inner.__enter__()
         return self

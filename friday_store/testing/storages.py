@@ -44,6 +44,7 @@ class StorageTests:
         """What is missing reads as None, lists as empty, and is deleted without complaint."""
         assert storage.read("a/b") is None
         assert storage.read("a/b", 3, 9) is None
+        assert storage.read("a/b", 3, 3) is None
         assert storage.stat("a/b") is None
         assert storage.list("") == []
         assert storage.list("a") == []
@@ -94,6 +95,25 @@ class StorageTests:
         for start, end in ((0, None), (0, 10), (5, 6), (1000, 2048), (2040, None), (0, 5000), (2047, 5000)):
             assert data[start:end] == storage.read("file", start, end)
 
+    def test_ranges_of_nothing(self, storage: Storage) -> None:
+        """A range that is empty, or begins where the file ends or after it, is empty and no error."""
+        storage.create("file", bytes(100))
+        storage.create("empty", b"")
+        for start, end in ((7, 7), (100, None), (100, 200), (101, 200), (5000, None)):
+            assert storage.read("file", start, end) == b""
+        for start, end in ((0, None), (0, 10), (3, None), (3, 10)):
+            assert storage.read("empty", start, end) == b""
+
+    def test_many_threads_share_a_storage(self, storage: Storage) -> None:
+        """One storage is written, read and listed by many threads at once."""
+        names = [f"many/{number:02}" for number in range(40)]
+        with ThreadPoolExecutor(_WRITERS) as pool:
+            assert list(pool.map(storage.create, names, [name.encode() for name in names])) == [True] * len(names)
+            assert [name.encode() for name in names] == list(pool.map(storage.read, names))
+        assert names == [f"many/{entry.name}" for entry in storage.list("many")]
+        storage.delete(names)
+        assert storage.list("many") == []
+
     def test_stat(self, storage: Storage) -> None:
         """A file's size is known without reading it, and its time is the store's, or 0."""
         storage.create("folder/file", bytes(1234))
@@ -140,6 +160,16 @@ class StorageTests:
             spool.write([b"never seen"])
             raise RuntimeError("gave up")
         assert storage.list("packs") == []
+
+    @pytest.mark.parametrize("size", [10, 9 * _MIB], ids=["small", "large"])
+    def test_a_spool_says_how_far_it_is(self, storage: Storage, size: int) -> None:
+        """Every byte is counted once as it goes to the store, until all of them are there."""
+        sent: list[int] = []
+        with storage.spool("packs") as spool:
+            spool.sent = sent.append
+            spool.write([bytes(size - 3), b"end"])
+            assert spool.publish("p") is True
+        assert size == sum(sent)
 
     def test_a_spool_does_not_replace_a_file(self, storage: Storage) -> None:
         """Publishing under a name that is taken is refused, and changes nothing."""

@@ -205,9 +205,9 @@ def test_aliases_of_names_that_hold_an_at(work: Path, run: Run) -> None:
 
 def test_status(work: Path, run: Run) -> None:
     """``status`` shows and sets, and keeps who and why."""
-    assert _json(run, "status", "aapl_1d")["status"] == "active"
-    _json(run, "status", "aapl_1d", "staging", "-m", "passed")
-    found = _json(run, "status", "aapl_1d")
+    assert _json(run, "mark", "aapl_1d")["status"] == "active"
+    _json(run, "mark", "aapl_1d", "staging", "-m", "passed")
+    found = _json(run, "mark", "aapl_1d")
     assert (found["status"], found["history"][0]["reason"]) == ("staging", "passed")
 
 
@@ -264,7 +264,7 @@ def test_push_moves_aliases_with_a_flag(work: Path, run: Run) -> None:
     run("register", "model.pkl", "-n", "aapl_1d", "--alias", "production")
     result = run("push", "--json")
     assert result.exit_code == 12
-    assert result.stderr.splitlines()[1] == "hint: friday-store push origin --force"
+    assert result.stderr.splitlines()[1] == "hint: friday-store push origin --theirs aapl_1d@production"
     [forced] = _json(run, "push", "--force")["refs"]
     assert forced["flag"] == "+"
 
@@ -275,15 +275,6 @@ def test_clone_names_the_folder(work: Path, run: Run) -> None:
     assert _json(run, "clone", "-C", "below", "../shared/team")["path"] == "team"
     assert (work / "below" / "team" / ".friday" / "friday-store.json").is_file()
     assert run("clone", "-C", "shared", "team").exit_code == 2
-
-
-def test_remotes(work: Path, run: Run) -> None:
-    """``remote`` adds, shows and removes."""
-    _json(run, "remote", "add", "bucket", "s3://models/team")
-    assert _json(run, "remote", "show", "bucket") == {"name": "bucket", "url": "s3://models/team"}
-    assert [r["name"] for r in _json(run, "remote")] == ["bucket", "origin"]
-    _json(run, "remote", "rm", "bucket")
-    assert [r["name"] for r in _json(run, "remote", "ls")] == ["origin"]
 
 
 def test_fsck_and_doctor(work: Path, run: Run) -> None:

@@ -140,9 +140,8 @@ def test_exit_codes_are_documented(run: Run) -> None:
 def test_the_environment_is_documented(run: Run) -> None:
     """Every variable of ours that the package reads stands in ``help environment``, and no other."""
     package = Path(friday_store.__file__).parent
-    named = {
-        name for file in package.rglob("*.py") for name in re.findall(r"\bFRIDAY_STORE_[A-Z]+\b", file.read_text())
-    }
+    pattern = re.compile(r"\bFRIDAY_STORE_(?:[A-Z]+\b|REMOTE_<NAME>_<OPTION>)")
+    named = {name for file in package.rglob("*.py") for name in pattern.findall(file.read_text())}
     assert named - {"FRIDAY_STORE_COMPLETE"} == {name for name in topics.ENVIRONMENT if name.startswith("FRIDAY")}
     assert "FRIDAY_STORE_URL" in run("help", "environment").stdout
 
@@ -150,6 +149,8 @@ def test_the_environment_is_documented(run: Run) -> None:
 def test_help_on_revisions_and_commands(run: Run) -> None:
     """``help`` explains revisions, shows a command's help, and refuses what it does not know."""
     assert "NAME@production" in run("help", "revisions").stdout
+    assert "  origin/" in run("help", "revisions").stdout
+    assert "--theirs GLOB" in run("help", "sync").stdout
     assert run("help", "register").stdout.startswith("Usage: friday-store register")
     assert (run("help", "nonsense").exit_code, run("help", "nonsense").stdout) == (2, "")
 

@@ -31,10 +31,14 @@ READING = [
     ["alias"],
     ["alias", "aapl_1d"],
     ["alias", "aapl_1d@production"],
-    ["status", "aapl_1d"],
+    ["mark", "aapl_1d"],
     ["load", "weights_only"],
     ["push", "-n"],
     ["pull", "-n"],
+    ["fetch", "-n"],
+    ["status"],
+    ["status", "--fetch"],
+    ["mirror", "origin", "-n"],
     ["remote"],
     ["remote", "ls"],
     ["remote", "show", "origin"],
@@ -102,7 +106,7 @@ def test_fields_of_lists(arguments: list[str], fields: list[str], work: Path, ru
     ("arguments", "fields"),
     [
         (["show", "aapl_1d"], ["model_id", "model_name", "metrics", "trusted", "environment", "dependencies"]),
-        (["status", "aapl_1d"], ["model_id", "status", "history"]),
+        (["mark", "aapl_1d"], ["model_id", "status", "history"]),
         (["load", "aapl_1d"], ["type", "seconds", "size_bytes"]),
         (["get", "aapl_1d"], ["path", "size_bytes", "model_id"]),
         (["push"], ["remote", "direction", "dry_run", "refs", "objects", "size_bytes", "present"]),
@@ -307,7 +311,7 @@ def test_human_sentences(work: Path, run: Run) -> None:
     assert said("register", "model.pkl", "-n", "new").startswith("registered new:1.0.0 (")
     assert said("tag", "aapl_1d", "reviewed").startswith("tagged aapl_1d:1.1.0 (")
     assert said("alias", "aapl_1d@champion", "aapl_1d:1.0.0").startswith("aapl_1d@champion is now aapl_1d:1.0.0 (")
-    assert said("status", "aapl_1d", "staging", "-m", "ok").splitlines()[0] == "aapl_1d:1.1.0 is staging"
+    assert said("mark", "aapl_1d", "staging", "-m", "ok").splitlines()[0] == "aapl_1d:1.1.0 is staging"
     assert said("rm", "--yes", "weights_only").startswith("removed weights_only:0.1.0 (")
     assert said("restore", "weights_only").startswith("restored weights_only:0.1.0 (")
     assert said("get", "aapl_1d").startswith("wrote aapl_1d-1.1.0.pkl (")

@@ -16,9 +16,10 @@ from typing import Any, Final, NoReturn
 
 from friday_store import storage
 from friday_store.digest import Buffer
-from friday_store.registry import access, remotes
+from friday_store.registry import access
 from friday_store.repository import config
 from friday_store.storage import Storage, local
+from friday_store.sync import track
 from friday_store.testing.faults import Fault, FaultyStorage
 
 ERRORS: Final = {name: getattr(errno, name) for name in ("EIO", "ENOSPC", "EACCES")}
@@ -104,7 +105,7 @@ class ShortCalls:
 @contextmanager
 def faulty_calls(strike: Strike) -> Iterator[None]:
     """Put a fault into the system calls of every local storage in the block, and of what is kept beside it."""
-    modules: list[Any] = [local, config, remotes]
+    modules: list[Any] = [local, config, track]
     for module in modules:
         module.os = FaultyCalls(strike)
     try:

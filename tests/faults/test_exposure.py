@@ -37,7 +37,8 @@ def test_modes(crew: Crew, tmp_path: Path, home: Path, umask: int) -> None:
 
 _PLACES = (
     "friday-store.json", "packs", "log", "checkpoints", "log/0000000000", "packs/*.pack", "log/0000000000/002",
-    "index.db", "index.db-wal", "writers.lock", "config.toml", "remotes", "remotes/other.json",
+    "index.db", "index.db-wal", "writers.lock", "config.toml", "remotes", "remotes/other",
+    "remotes/other/state.json", "remotes/other/refs.db", "remotes/other/lock",
 )  # fmt: skip
 
 

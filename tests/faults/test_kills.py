@@ -31,7 +31,7 @@ def test_killed_writers_lose_nothing_they_acknowledged(crew: Crew, tmp_path: Pat
     for kill in range(kills):
         words = tmp_path / f"said{kill}"
         writer = crew.start("register", words, root=root, name="m", first=kill * 10_000, tag="t")
-        _wait_for(words)
+        _wait_for(words, 3)
         time.sleep(source.uniform(0, 0.08))
         assert crew.kill(writer) == -signal.SIGKILL
         new = {number: digest for what, number, digest in said(words)[1:] if what == "registered"}

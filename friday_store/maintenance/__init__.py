@@ -42,18 +42,20 @@ class Problem:
     severity: Severity = "error"
 
 
-def fsck(repository: Repository, *, quick: bool = False) -> list[Problem]:
+def fsck(repository: Repository, *, quick: bool = False, partial: bool = False) -> list[Problem]:
     """Return everything that is wrong with a repository; an empty list when it is sound.
 
     Args:
         repository: What to check; nothing in it is changed but an index that cannot be used.
         quick: Do not read the packs' data.
+        partial: Chunks may be missing, since a remote keeps them until they are needed.
     """
-    return list(_Check(repository, quick=quick).problems())
+    return list(_Check(repository, quick=quick, partial=partial).problems())
 
 
 class _Check:
-    def __init__(self, repository: Repository, *, quick: bool) -> None:
+    def __init__(self, repository: Repository, *, quick: bool, partial: bool) -> None:
+        self._partial = partial
         self._repository = repository
         self._storage = repository.storage
         self._quick = quick
@@ -159,7 +161,7 @@ class _Check:
                 try:
                     ref = Ref.parse(name)
                     if ref.space == "versions":
-                        _reach(store, ref, digest, done)
+                        _reach(store, ref, digest, done, partial=self._partial)
                     elif ref.space == "notes":
                         store.read(digest, Kind.NOTE)
                     elif self._state.refs.get(_version_ref(ref, self._state), (None,))[0] != digest:
@@ -199,7 +201,7 @@ def _version_ref(ref: Ref, state: State) -> str:
     return next((name for name, (other, _, _) in state.refs.items() if other == digest and name.startswith(start)), "")
 
 
-def _reach(store: ObjectStore, ref: Ref, digest: bytes, done: set[bytes]) -> None:
+def _reach(store: ObjectStore, ref: Ref, digest: bytes, done: set[bytes], *, partial: bool) -> None:
     manifest = Manifest.from_bytes(bytes(store.read(digest, Kind.ENVELOPE)))
     if (manifest.name, manifest.version) != (ref.model, ref.name):
         raise IntegrityError(f"it names a manifest of {manifest.name}:{manifest.version}")
@@ -208,10 +210,14 @@ def _reach(store: ObjectStore, ref: Ref, digest: bytes, done: set[bytes]) -> Non
     artifact = Artifact.from_bytes(bytes(store.read(manifest.artifact, Kind.ARTIFACT)))
     if (artifact.serializer, artifact.size) != (manifest.serializer, manifest.size):
         raise IntegrityError("its manifest and its artifact disagree")
+    if manifest.artifact in done:
+        return
     for part in artifact.parts:
         sizes = 0
         for chunk in part:
             found = store.find(chunk)
+            if found is None and partial:
+                return
             if found is None:
                 raise IntegrityError(f"chunk {chunk.hex()[:12]} of part {part.name!r} is in no pack")
             sizes += found[0].frame(found[1]).size
