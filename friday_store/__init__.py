@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from friday_store.comparison import Comparison, ModelDiff
     from friday_store.errors import (
         AmbiguousRevisionError,
         ConflictError,
@@ -26,27 +27,54 @@ if TYPE_CHECKING:
     )
     from friday_store.hookspecs import Part, Serializer, Trainer, hookimpl
     from friday_store.index.rows import ModelMetadata, ModelMetric, ModelTag
-    from friday_store.loader import ModelLoader, load_model, load_model_for_prediction
+    from friday_store.lineage import Lineage
+    from friday_store.loader import (
+        EnvironmentMismatchError,
+        EnvironmentMismatchWarning,
+        ExpiredModelError,
+        ExpiredModelWarning,
+        InputMismatchError,
+        ModelLoader,
+        load_model,
+        load_model_for_prediction,
+    )
     from friday_store.market import MarketDataModelTrainer, ModelType, PredictionTarget
+    from friday_store.operations import ModelOperations
     from friday_store.registry import ModelRegistry, ModelStatus
+    from friday_store.serialization import CompatibilityReport, ModelSerializer
+    from friday_store.training import ModelTrainerIntegration
+    from friday_store.versioning import ModelVersioning
 
 _HOMES: Final = {
     "AmbiguousRevisionError": "errors",
+    "Comparison": "comparison",
+    "CompatibilityReport": "serialization",
     "ConflictError": "errors",
+    "EnvironmentMismatchError": "loader",
+    "EnvironmentMismatchWarning": "loader",
+    "ExpiredModelError": "loader",
+    "ExpiredModelWarning": "loader",
     "FridayStoreError": "errors",
     "GateError": "errors",
+    "InputMismatchError": "loader",
     "IntegrityError": "errors",
     "InvalidNameError": "errors",
     "InvalidValueError": "errors",
+    "Lineage": "lineage",
     "MarketDataModelTrainer": "market",
+    "ModelDiff": "comparison",
     "ModelLoader": "loader",
     "ModelMetadata": "index.rows",
     "ModelMetric": "index.rows",
     "ModelNotFoundError": "errors",
+    "ModelOperations": "operations",
     "ModelRegistry": "registry",
+    "ModelSerializer": "serialization",
     "ModelStatus": "registry",
     "ModelTag": "index.rows",
+    "ModelTrainerIntegration": "training",
     "ModelType": "market",
+    "ModelVersioning": "versioning",
     "Part": "hookspecs",
     "PluginError": "errors",
     "PredictionTarget": "market",
@@ -64,21 +92,34 @@ _HOMES: Final = {
 
 __all__ = [
     "AmbiguousRevisionError",
+    "Comparison",
+    "CompatibilityReport",
     "ConflictError",
+    "EnvironmentMismatchError",
+    "EnvironmentMismatchWarning",
+    "ExpiredModelError",
+    "ExpiredModelWarning",
     "FridayStoreError",
     "GateError",
+    "InputMismatchError",
     "IntegrityError",
     "InvalidNameError",
     "InvalidValueError",
+    "Lineage",
     "MarketDataModelTrainer",
+    "ModelDiff",
     "ModelLoader",
     "ModelMetadata",
     "ModelMetric",
     "ModelNotFoundError",
+    "ModelOperations",
     "ModelRegistry",
+    "ModelSerializer",
     "ModelStatus",
     "ModelTag",
+    "ModelTrainerIntegration",
     "ModelType",
+    "ModelVersioning",
     "Part",
     "PluginError",
     "PredictionTarget",

@@ -32,8 +32,7 @@ TABLE: Final[Table] = {
         "register": (f"{_HERE}.record:register", "Store a model file as a new version."),
         "tag": (f"{_HERE}.record:tag", "List, add or remove tags."),
         "alias": (f"{_HERE}.record:alias", "List, set or remove aliases."),
-        "mark": (f"{_HERE}.record:mark", "Show or set the status of a version."),
-        "rm": (f"{_HERE}.record:rm", "Forget a version or a model; restore brings it back."),
+        "rm": (f"{_HERE}.record:rm", "Forget a version or a model."),
         "restore": (f"{_HERE}.record:restore", "Bring back what was removed."),
     },
     "Look": {
@@ -47,12 +46,14 @@ TABLE: Final[Table] = {
         "push": (f"{_HERE}.sync:push", "Send what a remote lacks."),
         "pull": (f"{_HERE}.sync:pull", "Fetch what is new in a remote, and follow it."),
         "fetch": (f"{_HERE}.sync:fetch", "Fetch what is new in a remote, and move nothing."),
-        "status": (f"{_HERE}.status:status", "Show how far remotes are ahead and behind."),
+        "status": (f"{_HERE}.status:status", "Show how far remotes are apart, or the status of a version."),
         "mirror": (f"{_HERE}.sync:mirror", "Make remotes what this registry is."),
         "remote": (f"{_HERE}.remote:remote", "List, add and remove remotes."),
+        "export": (f"{_HERE}.bundle:export", "Write models to one file."),
+        "import": (f"{_HERE}.bundle:import_", "Bring in models from a file."),
     },
     "Keep": {
-        "fsck": (f"{_HERE}.care:fsck", "Check everything that is stored."),
+        "fsck": (f"{_HERE}.fsck:fsck", "Check everything that is stored, and repair it."),
         "doctor": (f"{_HERE}.care:doctor", "Check the installation and the registry."),
         "trust": (f"{_HERE}.care:trust", "List, add and remove what may run code."),
         "plugins": (f"{_HERE}.care:plugins", "List plugins, their hooks and errors."),
@@ -60,6 +61,8 @@ TABLE: Final[Table] = {
         "help": (f"{_HERE}.start:help_", "Explain exit-codes, environment, revisions or sync."),
     },
 }
+FOLDED: Final = {"rm": "restore", "export": "import"}
+"""Commands that share a line of the root's help with the one that undoes them."""
 
 
 class Root(LazyGroup):
@@ -114,6 +117,7 @@ def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:  
 @click.command(
     cls=Root,
     table=TABLE,
+    folded=FOLDED,
     name=PROGRAM,
     invoke_without_command=True,
     params=shared(hidden=False),

@@ -1,4 +1,4 @@
-"""``fsck``, ``doctor``, ``trust`` and ``plugins``: whether all is well, and what may run here."""
+"""``doctor``, ``trust`` and ``plugins``: whether all is well, and what may run here."""
 
 from __future__ import annotations
 
@@ -25,20 +25,9 @@ if TYPE_CHECKING:
     from friday_store.registry import ModelRegistry
     from friday_store.trust import Subject, TrustStore
 
-_DAMAGE: Final = 5
 _REPOSITORY: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _LIBRARIES: Final = ("click", "msgpack", "blake3", "zstandard", "pluggy", "fsspec", "SQLAlchemy", "pandas", "rich")
-_PROBLEMS: Final = View(
-    fields=("severity", "kind", "path", "message"),
-    columns=(
-        Column("severity", "SEVERITY"),
-        Column("kind", "KIND"),
-        Column("path", "PATH"),
-        Column("message", "MESSAGE"),
-    ),
-    id="path",
-)
 _CHECKS: Final = View(
     fields=("check", "state", "detail"),
     columns=(Column("state", "STATE"), Column("check", "CHECK"), Column("detail", "DETAIL")),
@@ -58,26 +47,6 @@ _PLUGINS: Final = View(
     ),
     id="name",
 )
-
-
-@click.command(cls=Command, examples=["fsck", "fsck --quick --json"])
-@click.option("--quick", is_flag=True, help="Do not read the packs' data.")
-@click.pass_obj
-def fsck(session: Session, /, *, quick: bool) -> None:
-    """Check everything that is stored.
-
-    Nothing is changed. The exit code is 0 when nothing is lost or damaged, else 5.
-    """
-    found = [
-        {"severity": each.severity, "kind": each.kind, "path": each.path, "message": each.message}
-        for each in session.registry().fsck(quick=quick)
-    ]
-    listing(session, _PROBLEMS, found)
-    damage = sum(each["severity"] == "error" for each in found)
-    if damage:
-        session.say("error", f"{damage} of what is stored is damaged or missing")
-        raise click.exceptions.Exit(_DAMAGE)
-    session.say("note", "nothing is damaged" + (" (the packs' data was not read)" if quick else ""))
 
 
 @click.command(cls=Command, examples=["doctor", "doctor --json"])
@@ -134,7 +103,7 @@ def _registry_checked(registry: ModelRegistry) -> Iterator[tuple[str, str, str]]
     yield from _store_checked(registry)
     try:
         found = registry.trust.listed()
-        yield "trust", "ok", f"{len(found['repositories'])} repositories and {len(found['digests'])} versions"
+        yield "trust", "ok", f"repositories: {len(found['repositories'])}, versions: {len(found['digests'])}"
     except FridayStoreError as error:
         yield "trust", "fail", str(error)
     if repository.storage.root is not None:

@@ -73,6 +73,8 @@ def shared(*, hidden: bool) -> list[click.Option]:
         option("quiet", "-q", "--quiet", is_flag=True, callback=_format, help="Ids only."),
         option("fields", "--fields", metavar="A,B.C", callback=_fields, help="Only these fields."),
         option("color", "--color", type=click.Choice(["auto", "always", "never"]), metavar="WHEN", help="Colour."),
+        option("no_truncate", "--no-truncate", is_flag=True, help="Tables in full, also past the terminal's edge."),
+        option("no_pager", "--no-pager", is_flag=True, help="Long output without a pager."),
         option("verbose", "-v", "--verbose", count=True, help="Say more; -vv for all."),
         option("no_plugins", "--no-plugins", is_flag=True, help="Leave plugins out."),
         option("debug", "--debug", is_flag=True, help="Show tracebacks."),
@@ -80,13 +82,29 @@ def shared(*, hidden: bool) -> list[click.Option]:
 
 
 class Command(click.Command):
-    """A command with examples, that also takes the shared options which it does not redefine."""
+    """A command with examples, that also takes the shared options which it does not redefine.
 
-    def __init__(self, *args: Any, examples: Sequence[str] = (), **settings: Any) -> None:
+    Args:
+        args: Arguments of :class:`click.Command`.
+        examples: Command lines without the program's name; each is run by the tests.
+        copies: Whether it copies much, so that freed memory is to go back to the system.
+        settings: Arguments of :class:`click.Command`.
+    """
+
+    def __init__(self, *args: Any, examples: Sequence[str] = (), copies: bool = False, **settings: Any) -> None:
         super().__init__(*args, **settings)
         self.examples = tuple(examples)
+        self.copies = copies
         taken = {name for param in self.params for name in (*param.opts, *param.secondary_opts)}
         self.params += [option for option in shared(hidden=True) if taken.isdisjoint(option.opts)]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Carry out the command."""
+        if self.copies:
+            from friday_store.cli import memory
+
+            memory.give_back()
+        return super().invoke(ctx)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         """Write the examples; each line is run by the tests."""
@@ -106,9 +124,10 @@ class Group(Command, click.Group):
 class LazyGroup(click.Group):
     """The root: its help needs no command, and a plugin is asked only for a name that is not in the table."""
 
-    def __init__(self, *args: Any, table: Table, **settings: Any) -> None:
+    def __init__(self, *args: Any, table: Table, folded: Mapping[str, str], **settings: Any) -> None:
         super().__init__(*args, **settings)
         self.table = table
+        self.folded = folded
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
         """Return the names in the table, by section."""
@@ -138,17 +157,29 @@ class LazyGroup(click.Group):
         except NoSuchCommand as error:
             raise NoSuchCommand(error.command_name, possibilities=self.list_commands(ctx), ctx=ctx) from None
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         """Write the commands by section, then the options, without importing a command."""
-        width = max(len(name) for name in self.list_commands(ctx))
-        for title, section in self.table.items():
+        rows = {title: list(self._rows(section)) for title, section in self.table.items()}
+        width = max(len(names) for section in rows.values() for names, _ in section)
+        for title, section in rows.items():
             with formatter.section(title):
-                formatter.write_dl([(name.ljust(width), line) for name, (_, line) in section.items()])
+                formatter.write_dl([(names.ljust(width), line) for names, line in section])
         with formatter.section("Options, before or after the command, besides --help and --version"):
             formatter.write_dl(list(self._option_rows()))
+
+    def _rows(self, section: Mapping[str, tuple[str, str]]) -> Iterator[tuple[str, str]]:
+        """Iterate over the lines of a section; two commands that undo each other share one."""
+        for name, (_, line) in section.items():
+            if name not in self.folded.values():
+                other = self.folded.get(name)
+                more = "" if other is None else section[other][1]
+                yield (
+                    (name, line) if other is None else (f"{name}, {other}", f"{line[:-1]}; {more[0].lower()}{more[1:]}")
+                )
 
     def _option_rows(self) -> Iterator[tuple[str, str]]:
         yield "-C DIR, -R URL, -o KEY=VALUE", "start in DIR; another registry; its options"
         yield "--format F, --json, -q", f"{', '.join(FORMATS)}; -q writes ids"
-        yield "--fields A,B, --color WHEN", "only these fields; auto, always or never"
+        yield "--fields A,B, --no-truncate", "only these fields; tables in full"
+        yield "--color WHEN, --no-pager", "auto, always, never; long output as it is"
         yield "-v, --debug, --no-plugins", "say more; show tracebacks; leave plugins out"

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from friday_store.cli.text import short
 from friday_store.errors import InvalidValueError, RepositoryError
 
 if TYPE_CHECKING:
@@ -190,9 +191,9 @@ def _look_back(registry: ModelRegistry, rows: Sequence[ResultRow], say: Say) -> 
     say(f"  {row.model_name}:")
     for record in registry.get_model_versions(str(row.model_name)):
         labels = "".join(f" @{alias}" for alias in record["aliases"])
-        parents = ", ".join(parent[:12] for parent in record["parents"]) or "none"
+        parents = short(record["parents"]) or "none"
         rows_used = record["training_data"].get("rows", "?")
-        say(f"    {record['model_version']}  {record['model_id'][:12]}  parent {parents}  {rows_used} rows{labels}")
+        say(f"    {record['model_version']}  {short(record['model_id'])}  parent {parents}  {rows_used} rows{labels}")
     records = registry.list_models()
     plain = sum(record["size_bytes"] for record in records)
     stored = sum(registry.repository.objects.live.values())

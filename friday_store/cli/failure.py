@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import sys
 import traceback
 
@@ -42,17 +41,7 @@ def _explained(session: Session, error: BaseException) -> tuple[int, str, str | 
         path = "friday-store" if ctx is None else ctx.command_path
         message = error.format_message()
         return error.exit_code, message[:1].lower() + message[1:], f"{path} --help"
-    again = shlex.join(["friday-store", "--debug", *map(_shown, session.arguments)])
-    return 1, f"unexpected {type(error).__name__}: {error}", again
-
-
-def _shown(argument: str) -> str:
-    """Return an argument with dots in the place of the secret in ``-o key=secret``."""
-    from friday_store.remotes.secrecy import secret_name
-
-    key, equals, _ = argument.partition("=")
-    hidden = equals and any(secret_name(name) for name in key.removeprefix("-o").split("."))
-    return f"{key}=..." if hidden else argument
+    return 1, f"unexpected {type(error).__name__}: {error}", session.again("--debug")
 
 
 def _silence() -> None:

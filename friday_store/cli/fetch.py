@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import secrets
 import shlex
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -53,6 +49,8 @@ def get(session: Session, /, *, revision: str, dest: Path | None, force: bool) -
 
     DEST is a file or a folder; without it the file is called NAME-VERSION, with the suffix of its format.
     """
+    from friday_store.storage.local import publish_file
+
     registry = session.registry()
     row = named(registry, revision)
     artifact = registry.repository.artifact(registry.repository.manifest(row).artifact)
@@ -63,7 +61,7 @@ def get(session: Session, /, *, revision: str, dest: Path | None, force: bool) -
         raise Refusal(f"{target} exists", 4, shlex.join(["friday-store", "get", "--force", revision, str(target)]))
     parts = registry.repository.parts(artifact)
     serializer.check(parts)
-    written = _publish(target, serializer.to_file(parts), force=force)
+    written = publish_file(target, serializer.to_file(parts), replace=force)
     record = {
         "path": str(target),
         "size_bytes": written,
@@ -73,30 +71,6 @@ def get(session: Session, /, *, revision: str, dest: Path | None, force: bool) -
         "serializer": artifact.serializer,
     }
     single(session, _WRITTEN, record, text=lambda found: clean(f"wrote {found['path']} ({size(found['size_bytes'])})"))
-
-
-def _publish(target: Path, blocks: Iterable[bytes | memoryview], *, force: bool) -> int:
-    """Write a file that appears whole or not at all, and return its size."""
-    from friday_store.errors import StorageError
-
-    temporary = target.with_name(f".tmp-{secrets.token_hex(8)}")
-    try:
-        with temporary.open("xb") as file:
-            written = sum(file.write(block) for block in blocks)
-            file.flush()
-            os.fsync(file.fileno())
-        if force:
-            temporary.replace(target)
-        else:
-            os.link(temporary, target)
-    except FileExistsError as error:
-        raise Refusal(f"{target} exists", 4) from error
-    except OSError as error:
-        raise StorageError(f"cannot write {target}: {error.strerror}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-    return written
 
 
 @click.command(cls=Command, examples=["load aapl_1d", "load aapl_1d@production --json"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from friday_store.cli.command import Command
-from friday_store.cli.output import Column, View, listing, pairs, single
+from friday_store.cli.output import Column, View, chosen, listing, pairs, single
 from friday_store.cli.session import Session, model_names
 from friday_store.cli.text import ago, clean, plain, short, size
 from friday_store.cli.versions import FIELDS, VERSIONS, label, named, parents
@@ -83,7 +83,7 @@ def ls(
         versions = True
     if versions:
         order = sort.replace("model_", "", 1) if sort and sort.lstrip("-") in ("model_name", "model_version") else sort
-        listing(session, VERSIONS, registry.list_models(glob, tags=tags, order_by=order, limit=limit))
+        listing(session, VERSIONS, registry.list_models(glob, tags=tags, order_by=order, limit=limit), paged=True)
         return
     found = registry.list_summaries(glob, tags=tags)
     if sort is not None:
@@ -91,7 +91,10 @@ def ls(
             raise click.UsageError(f"models sort by {', '.join(_SORTS)}, not {sort!r}; --versions sort by more")
         key = sort.lstrip("-")
         found.sort(key=lambda row: row["precedence"] if key == "model_version" else row[key], reverse=sort[0] == "-")
-    listing(session, _MODELS, found[:limit])
+    listing(session, _MODELS, found[:limit], paged=True)
+    if not found and glob is None and not tags and chosen(session) == "human":
+        session.say("note", "there are no models yet")
+        session.say("hint", "friday-store register FILE -n NAME")
 
 
 @click.command(cls=Command, examples=["show aapl_1d", "show aapl_1d@production --files", "show aapl_1d:1.0.0 --json"])
@@ -126,11 +129,12 @@ def show(session: Session, /, *, revision: str, environment: bool, files: bool) 
         record,
         text=lambda found: _described(found, above, environment=environment),
         upright=True,
+        paged=True,
     )
 
 
 def _described(record: Mapping[str, Any], above: str, *, environment: bool) -> str:
-    lines = [click.style(clean(label(record)), bold=True) + f"  {record['model_id'][:12]}"]
+    lines = [click.style(clean(label(record)), bold=True) + f"  {short(record['model_id'])}"]
     lines += pairs(
         [
             *((name, plain(record[name])) for name in ("description", "status", "aliases", "tags")),
@@ -178,11 +182,11 @@ def log(session: Session, /, *, target: str | None, limit: int | None, oneline: 
     """
     registry = session.registry()
     if everything:
-        listing(session, _ENTRIES, itertools.islice(_entries(registry, target), limit))
+        listing(session, _ENTRIES, itertools.islice(_entries(registry, target), limit), paged=True)
         return
     found = _history(registry, target)[:limit]
     text = _line if oneline else lambda record: _paragraph(registry, record)
-    listing(session, _HISTORY, found, text=text)
+    listing(session, _HISTORY, found, text=text, paged=True)
 
 
 def _history(registry: ModelRegistry, target: str | None) -> list[dict[str, Any]]:
@@ -201,7 +205,7 @@ def _history(registry: ModelRegistry, target: str | None) -> list[dict[str, Any]
 def _line(record: Mapping[str, Any]) -> str:
     names = [f"@{alias}" for alias in record["aliases"]] + [f"tag: {tag}" for tag in record["tags"]]
     rest = " ".join(filter(None, [f"({', '.join(names)})" if names else "", " ".join(record["description"].split())]))
-    identity = click.style(record["model_id"][:12], fg="yellow")
+    identity = click.style(short(record["model_id"]), fg="yellow")
     return f"{identity} {click.style(clean(label(record)), bold=True)} {clean(rest)}".rstrip()
 
 

@@ -16,7 +16,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -24,6 +24,7 @@ from friday_store.cli.session import Session
 from friday_store.cli.text import clean, flat, plain
 
 Record = Mapping[str, Any]
+_UNBOUNDED: Final = 100_000
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ def listing(
     records: Iterable[Record],
     *,
     text: Callable[[Record], str] | None = None,
+    paged: bool = False,
 ) -> None:
     """Write any number of records.
 
@@ -64,6 +66,7 @@ def listing(
         view: What the records are.
         records: They.
         text: A record as a paragraph for people; None makes a table.
+        paged: On a terminal, what is longer than it goes to the user's pager.
 
     Raises:
         UsageError: There is no such field.
@@ -71,8 +74,9 @@ def listing(
     columns = _columns(session, view)
     found = list(records)
     kind = chosen(session)
+    cut = False
     if kind == "human" and (text is None or session.fields):
-        lines = _table(session, columns, found)
+        lines, cut = _table(session, columns, found)
     elif kind == "human":
         assert text is not None
         lines = [text(record) for record in found]
@@ -84,7 +88,9 @@ def listing(
         lines = [_json(_picked(session, view, record)) for record in found]
     else:
         lines = [_json([_picked(session, view, record) for record in found], indent=2)]
-    _write(session, lines)
+    _write(session, lines, paged=paged)
+    if cut:
+        session.say("hint", session.again("--no-truncate"))
 
 
 def single(
@@ -94,6 +100,7 @@ def single(
     *,
     text: Callable[[Record], str] | None = None,
     upright: bool = False,
+    paged: bool = False,
 ) -> None:
     """Write one record: a JSON object, not a list.
 
@@ -103,6 +110,7 @@ def single(
         record: It.
         text: The record as people read it; None makes a table of one row.
         upright: In TSV write one field a line, name and value.
+        paged: On a terminal, what is longer than it goes to the user's pager.
 
     Raises:
         UsageError: There is no such field.
@@ -113,9 +121,9 @@ def single(
         _write(session, [f"{column.field}\t{clean(flat(_at(record, column.field)))}" for column in columns])
     elif kind == "json":
         _columns(session, view)
-        _write(session, [_json(_picked(session, view, record), indent=2)])
+        _write(session, [_json(_picked(session, view, record), indent=2)], paged=paged)
     else:
-        listing(session, view, [record], text=text)
+        listing(session, view, [record], text=text, paged=paged)
 
 
 def chosen(session: Session) -> str:
@@ -174,36 +182,52 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _table(session: Session, columns: Sequence[Column], records: Sequence[Record]) -> list[str]:
-    """Return an aligned table, no wider than the terminal if there is one."""
+def _table(session: Session, columns: Sequence[Column], records: Sequence[Record]) -> tuple[list[str], bool]:
+    """Return an aligned table, and whether it had to be cut to the width of the terminal."""
     import io
 
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
     if not records:
-        return []
+        return [], False
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(Text(column.title), overflow="fold")
+        table.add_column(Text(column.title, no_wrap=True, overflow="ellipsis"))
     for record in records:
-        table.add_row(*(Text(clean(column.show(_at(record, column.field)))) for column in columns))
+        cells = (clean(column.show(_at(record, column.field))) for column in columns)
+        table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in cells))
     colour = session.colour(sys.stdout)
     console = Console(
         file=io.StringIO(),
-        width=shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000,
+        width=_UNBOUNDED,
         force_terminal=colour,
         color_system="standard" if colour else None,
         no_color=not colour,
         legacy_windows=False,
         _environ={},
     )
+    bounded = sys.stdout.isatty() and not session.no_truncate
+    width = shutil.get_terminal_size().columns if bounded else _UNBOUNDED
+    cut = Measurement.get(console, console.options, table).maximum > width
     with console.capture() as captured:
-        console.print(table)
-    return [line.rstrip() for line in captured.get().splitlines()]
+        console.print(table, width=width)
+    return [line.rstrip() for line in captured.get().splitlines()], cut and bounded
 
 
-def _write(session: Session, lines: Sequence[str]) -> None:
-    if lines:
-        click.echo("\n".join(lines), color=session.colour(sys.stdout))
+def _write(session: Session, lines: Sequence[str], *, paged: bool = False) -> None:
+    if not lines:
+        return
+    text = "\n".join(lines)
+    colour = session.colour(sys.stdout)
+    if paged and not session.no_pager:
+        from friday_store.cli import pager
+
+        if pager.wanted(text):
+            problem = pager.page(text if colour else click.unstyle(text))
+            if problem is None:
+                return
+            session.say("warning", problem)
+    click.echo(text, color=colour)

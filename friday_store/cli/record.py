@@ -1,12 +1,14 @@
-"""``register``, ``tag``, ``alias``, ``mark``, ``rm`` and ``restore``: what changes a registry."""
+"""``register``, ``tag``, ``alias``, ``rm`` and ``restore``: what changes a registry."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import shlex
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 _SUFFIXES: Final = {
     ".pkl": "pickle5", ".pickle": "pickle5", ".joblib": "joblib", ".npy": "numpy", ".npz": "numpy", ".json": "json",
 }  # fmt: skip
+_STDIN: Final = "(stdin)"
+_BLOCK: Final = 1 << 20
 _MAGIC: Final = {"pickle5": (b"\x80",), "joblib": (b"\x80",), "numpy": (b"\x93NUMPY", b"PK"), "json": (b"",)}
 _TAGS: Final = View(
     fields=("tag", "model_name", "model_version", "model_id"),
@@ -45,11 +49,6 @@ _ALIASES: Final = View(
         Column("model_id", "ID", short),
     ),
     id="revision",
-)
-_STATUS: Final = View(
-    fields=("model_id", "model_name", "model_version", "status", "history"),
-    columns=(Column("model_name", "NAME"), Column("model_version", "VERSION"), Column("status", "STATUS")),
-    id="model_id",
 )
 
 
@@ -77,6 +76,7 @@ def _facts(ctx: click.Context, param: click.Parameter, values: Sequence[str]) ->
         "register model.pkl -n aapl_1d --metric auc=0.61 -t AAPL -m 'first try'",
         "register weights.npz -n weights --as 2.0.0 --alias production",
         "register model.onnx -n onnx_model --format file --bump minor --param depth=6",
+        "register - -n rules --format json < rules.json",
     ],
 )
 @click.argument("file", type=click.Path(path_type=Path))
@@ -108,17 +108,41 @@ def register(
 ) -> None:
     """Store a model file as a new version.
 
-    The file's bytes are stored as they are; the model is not loaded.
+    The file's bytes are stored as they are; the model is not loaded. A FILE of - is what comes in on stdin.
     """
-    if not file.is_file():
-        raise Refusal(f"there is no file {str(file)!r}", 3)
-    registry = session.registry(new=True)
-    chosen = kind or _detected(session, file)
-    options |= {"hyperparameters": params, "description": message, "parents": parents or None, "model_type": chosen}
-    if not registry.repository.born:
-        session.say("note", f"this makes a new registry at {registry.url}")
-    found = registry.register_model_from_file(file, name, format=chosen, **options)
+    with contextlib.ExitStack() as stack:
+        if str(file) == "-":
+            file = stack.enter_context(_received())
+        elif not file.is_file():
+            raise Refusal(f"there is no file {str(file)!r}", 3)
+        registry = session.registry(new=True)
+        chosen = kind or _detected(session, file)
+        options |= {"hyperparameters": params, "description": message, "parents": parents or None, "model_type": chosen}
+        if not registry.repository.born:
+            session.say("note", f"this makes a new registry at {registry.url}")
+        found = registry.register_model_from_file(file, name, format=chosen, **options)
     changed_one(session, registry.get_model_metadata(found), "registered")
+
+
+@contextlib.contextmanager
+def _received() -> Iterator[Path]:
+    """Keep what comes in on stdin in a private file, for as long as it is needed.
+
+    Raises:
+        Refusal: Nothing can come from there, or it cannot be kept.
+    """
+    if sys.stdin.isatty():
+        raise Refusal(
+            "a model's bytes come from a pipe or a file, and stdin is a terminal", 2, "friday-store register -h"
+        )
+    with tempfile.TemporaryDirectory(prefix="friday-store-") as folder:
+        path = Path(folder) / _STDIN
+        try:
+            with path.open("xb") as stream:
+                shutil.copyfileobj(sys.stdin.buffer, stream, _BLOCK)
+        except OSError as error:
+            raise Refusal(f"what came in on stdin cannot be kept in {folder}: {error.strerror}", 7) from error
+        yield path
 
 
 def _detected(session: Session, file: Path) -> str:
@@ -129,8 +153,12 @@ def _detected(session: Session, file: Path) -> str:
     except OSError as error:
         raise Refusal(f"cannot read {file}: {error.strerror}", 7) from error
     named = _SUFFIXES.get(file.suffix.lower(), "file")
+    if named == "file" and head.startswith(b"\x93NUMPY"):
+        return "numpy"
     if named == "file":
-        return "numpy" if head.startswith(b"\x93NUMPY") else "file"
+        if file.name == _STDIN:
+            session.say("note", "what came in is stored as an opaque file; --format says what it is")
+        return named
     if not any(head.startswith(magic) for magic in _MAGIC[named]):
         session.say("note", f"{file} does not begin as {named} does, so it is stored as an opaque file")
         return "file"
@@ -217,29 +245,6 @@ def _labelled(registry: ModelRegistry, text: str) -> dict[str, Any]:
     raise Refusal(f"there is no alias {text!r}", 3, f"friday-store alias {model}")
 
 
-@click.command(cls=Command, examples=["mark aapl_1d", "mark aapl_1d:1.0.0 staging -m 'passed review'"])
-@click.argument("revision", shell_complete=model_names)
-@click.argument("word", required=False)
-@click.option("-m", "--message", default="", metavar="REASON", help="Why.")
-@click.pass_obj
-def mark(session: Session, /, *, revision: str, word: str | None, message: str) -> None:
-    """Show or set the status of a version."""
-    registry = session.registry()
-    record = registry.get_model_metadata(revision)
-    if word is not None:
-        record = registry.set_model_status(record["model_id"], word, message)
-    found = {**record, "history": registry.get_status_history(record["model_id"])}
-    single(session, _STATUS, found, text=_told)
-
-
-def _told(record: Mapping[str, Any]) -> str:
-    lines = [f"{label(record)} is {record['status']}"]
-    for each in reversed(record["history"]):
-        reason = f": {each['reason']}" if each["reason"] else ""
-        lines.append(f"  {plain(each['time'])}  {each['status']} by {each['author']}{reason}")
-    return "\n".join(clean(line) for line in lines)
-
-
 @click.command(cls=Command, examples=["rm -n aapl_1d:1.0.0", "rm --yes aapl_1d:1.0.0", "rm --yes --force aapl_1d"])
 @click.argument("target", metavar="NAME[:V]", shell_complete=model_names)
 @click.option("-n", "--dry-run", is_flag=True, help="Only say what would go.")
@@ -247,9 +252,9 @@ def _told(record: Mapping[str, Any]) -> str:
 @click.option("--force", is_flag=True, help="Also what an alias points at.")
 @click.pass_obj
 def rm(session: Session, /, *, target: str, dry_run: bool, yes: bool, force: bool) -> None:
-    """Forget a version or a model; restore brings it back.
+    """Forget a version or a model.
 
-    No byte is erased until garbage collection.
+    restore brings it back: no byte is erased until garbage collection.
     """
     registry = session.registry()
     name, _, version = target.partition(":")

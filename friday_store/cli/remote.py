@@ -11,7 +11,7 @@ from friday_store.cli import probing
 from friday_store.cli.command import Group
 from friday_store.cli.output import Column, View, listing, pairs, single
 from friday_store.cli.session import Refusal, Session
-from friday_store.cli.text import clean, plain
+from friday_store.cli.text import clean, masked, plain
 from friday_store.errors import FridayStoreError
 
 if TYPE_CHECKING:
@@ -103,7 +103,8 @@ def remote_add(
     registry.add_remote(name, url, said, where=where or "repository", probe=False)
     lines, probe = ([], None) if no_probe else _probed(session, registry, name)
     record = {**_known(registry, name), "probe": probe}
-    single(session, _ADDED, record, text=lambda each: "\n".join([clean(f"{each['name']} is {each['url']}"), *lines]))
+    said_url = masked(url)
+    single(session, _ADDED, record, text=lambda each: "\n".join([clean(f"{each['name']} is {said_url}"), *lines]))
 
 
 @remote.command(

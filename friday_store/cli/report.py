@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +12,7 @@ import click
 
 from friday_store.cli.output import Column, View, chosen, listing, single
 from friday_store.cli.session import Refusal, Session
-from friday_store.cli.text import clean, masked, size
+from friday_store.cli.text import clean, masked, short, size
 
 if TYPE_CHECKING:
     from friday_store.errors import FridayStoreError
@@ -21,8 +22,9 @@ _T = TypeVar("_T")
 PARTIAL: Final = 12
 """The exit code where some of it was done."""
 _CONFLICT: Final = 4
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _NAMED: Final = 5
-_DONE: Final = {"push": "sent", "pull": "fetched", "fetch": "fetched", "mirror": "sent"}
+_DONE: Final = {"push": "sent", "pull": "fetched", "fetch": "fetched", "mirror": "sent", "import": "imported"}
 REPORT: Final = View(
     fields=("remote", "direction", "dry_run", "refs", "objects", "size_bytes", "present", "behind"),
     columns=(
@@ -59,7 +61,7 @@ def recorded(report: SyncReport, remote: str, direction: str, *, dry_run: bool) 
 
 def _moved(update: RefUpdate, *, forced: bool) -> dict[str, Any]:
     """Return a move: ``+`` forced, ``*`` new, ``-`` removed, a blank for moved on."""
-    old, new = (update.old or "")[:12], (update.new or "")[:12]
+    old, new = short(update.old), short(update.new)
     if update.new is None:
         flag, summary = "-", f"removed {old}"
     elif forced:
@@ -151,28 +153,38 @@ def summary(record: Mapping[str, Any]) -> str:
     """Return a report as people read it: a line for each ref, then what was copied."""
     moves = record["refs"]
     lines = [line(each) for each in moves]
-    if not moves and not record["objects"]:
+    behind = record["behind"]
+    if not (moves or record["objects"] or (behind and record["direction"] == "import")):
         lines.append("up to date")
     else:
-        would, were = ("would be ", "are") if record["dry_run"] else ("", "were")
-        parts = [f"{counted(record['objects'], 'object')} ({size(record['size_bytes'])}) {would}"]
-        parts[0] += _DONE[record["direction"]]
-        if record["present"]:
-            parts[0] += f", {record['present']} {were} there"
-        moved = sum(each["flag"] in "*+- " for each in moves)
-        parts += [counted(moved, "ref")] if moved else []
-        lines.append("; ".join(parts))
-    behind = record["behind"]
+        lines += _amount(record, sum(each["flag"] in "*+- " for each in moves))
     if behind and record["direction"] == "fetch":
         lines.append(f"a pull moves {counted(behind, 'ref')}")
+    elif behind and record["direction"] == "import":
+        lines.append(f"{counted(behind, 'ref')} left out: newer here, or about versions that are not here")
     elif behind:
-        lines.append(f"{counted(behind, 'ref')} newer on the other side")
+        lines.append(f"{counted(behind, 'ref')} newer {'here' if record['direction'] == 'pull' else 'there'}")
     return "\n".join(lines)
 
 
+def _amount(record: Mapping[str, Any], moved: int) -> list[str]:
+    """Return a line that says how much was copied, and how many refs moved; none where nothing did."""
+    objects, present = record["objects"], record["present"]
+    would = "would be " if record["dry_run"] else ""
+    parts = []
+    if objects or present:
+        copied = f"{counted(objects, 'object')} ({size(record['size_bytes'])}) {would}{_DONE[record['direction']]}"
+        are = ("is", "are") if record["dry_run"] else ("was", "were")
+        parts.append(copied + (f", {present} {are[present != 1]} there" if present else ""))
+    if moved:
+        parts.append(counted(moved, "ref") + ("" if parts else f" {would}moved"))
+    return ["; ".join(parts)] if parts else []
+
+
 def line(move: Mapping[str, Any]) -> str:
-    """Return one ref as people read it."""
-    return f" {move['flag']} {clean(move['ref'])}  {clean(move['summary'])}"
+    """Return one ref as people read it; a note's digest is cut as all digests are."""
+    words = [short(word) if _DIGEST.fullmatch(word) else word for word in str(move["ref"]).split("/")]
+    return f" {move['flag']} {clean('/'.join(words))}  {clean(move['summary'])}"
 
 
 def _ported(move: Mapping[str, Any]) -> str:
@@ -198,11 +210,21 @@ def _way_out(
     if STALE in reasons:
         return again(session, "fetch", remote)
     moved = [each["ref"] for each in rejected if each["summary"] == BOTH_MOVED]
+    if not moved and direction == "import":
+        return again(session, "show", _version(rejected[0]["ref"]))
     if not moved:
         return again(session, "status", remote, "--fetch")
     globs = [labelled(ref) for ref in moved] if len(moved) <= _NAMED else ["*"]
     settled = [word for glob in globs for word in ("--theirs", glob)]
     return again(session, direction, remote, *patterns, *settled)
+
+
+def _version(ref: str) -> str:
+    """Return what a ref is about as one types it: a version, or a model."""
+    from friday_store.refs import Ref
+
+    parts = Ref.parse(ref)
+    return f"{parts.model}:{parts.name}" if parts.space == "versions" else parts.model
 
 
 def labelled(ref: str) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shlex
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Final, Self
 
@@ -45,6 +46,8 @@ class Session:
         color: ``auto``, ``always`` or ``never``.
         verbose: How many ``-v``.
         no_plugins: Whether plugins are left out.
+        no_truncate: Whether tables may be wider than the terminal.
+        no_pager: Whether long output goes to the terminal itself.
         debug: Whether a traceback is shown.
     """
 
@@ -57,6 +60,8 @@ class Session:
         self.color = "auto"
         self.verbose = 0
         self.no_plugins = False
+        self.no_truncate = False
+        self.no_pager = False
         self.debug = os.environ.get("FRIDAY_STORE_DEBUG", "") not in ("", "0")
         self._resources = contextlib.ExitStack()
 
@@ -84,6 +89,16 @@ class Session:
         paint = {"error": "red", "warning": "yellow", "hint": "cyan"}.get(what)
         head = click.style(f"{what}:", fg=paint, bold=what == "error")
         click.echo(f"{head} {clean(masked(' '.join(message.split())))}", err=True, color=self.colour(sys.stderr))
+
+    def again(self, *more: str, instead: Mapping[str, str] | None = None) -> str:
+        """Return the command line of this run, with more options in front and dots in the place of secrets.
+
+        Args:
+            more: The options.
+            instead: Words that take the place of others.
+        """
+        words = [(instead or {}).get(word, word) for word in self.arguments]
+        return shlex.join(["friday-store", *more, *map(_shown, words)])
 
     def colour(self, stream: IO[str]) -> bool:
         """Whether to colour a stream: ``--color``, else the environment, else whether it is a terminal."""
@@ -123,6 +138,15 @@ class Session:
             hint = "friday-store init" if place is None else f"friday-store init {place}"
             raise RepositoryError(f"there is no registry at {registry.url}", hint=hint)
         return registry
+
+
+def _shown(argument: str) -> str:
+    """Return an argument with dots in the place of the secret in ``-o key=secret``."""
+    from friday_store.remotes.secrecy import secret_name
+
+    key, equals, _ = argument.partition("=")
+    hidden = equals and any(secret_name(name) for name in key.removeprefix("-o").split("."))
+    return f"{key}=..." if hidden else argument
 
 
 class _Lines(logging.Handler):

@@ -66,7 +66,11 @@ def plain(value: Any) -> str:
 
 def short(value: Any) -> str:
     """Return the part of a digest, or of each of several, that is shown to people."""
-    return ", ".join(short(item) for item in value) if isinstance(value, list | tuple) else str(value or "")[:12]
+    from friday_store.digest import SHOWN
+
+    if isinstance(value, list | tuple):
+        return ", ".join(short(item) for item in value)
+    return str(value or "")[:SHOWN]
 
 
 def size(value: Any) -> str:

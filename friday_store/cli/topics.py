@@ -28,6 +28,8 @@ ENVIRONMENT: Final = {
     "FRIDAY_STORE_PLUGINS": "the plugins to load, such as a,b; none for none; else all",
     "FRIDAY_STORE_REMOTE_<NAME>_<OPTION>": "an option of a remote, such as KEY; REGISTRY is what a URL itself needs",
     "FRIDAY_STORE_DEBUG": "1 shows tracebacks, as --debug does",
+    "FRIDAY_STORE_PAGER": "what shows long output on a terminal, else PAGER, else less; empty or cat: nothing does",
+    "LESS": "options of less; FRX if it is not set",
     "NO_COLOR": "not empty: no colour; stronger than FORCE_COLOR, weaker than --color",
     "FORCE_COLOR": "not empty and not 0: colour also where there is no terminal; so does CLICOLOR_FORCE",
     "TERM": "dumb: no colour",
@@ -66,6 +68,9 @@ An alias that both sides moved is left alone, with code 4, or 12 if other refs w
   --theirs GLOB      it goes where it is there; a push leaves it, and the next pull follows
   --force            as the sender has it: here for a push, there for a pull
   --force-with-lease a push forces it where the remote still has it as it was last seen
+
+import brings in a file of export as a pull would: the file is the sender, and was never in step with this registry
+unless it builds on one that was (export --since).
 
 A version that was removed here stays there until push --prune or mirror; restore brings back what a pull --prune
 removed. The flags of --porcelain, and of lists:

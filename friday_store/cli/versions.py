@@ -56,7 +56,7 @@ def changed_one(session: Session, record: Mapping[str, Any], verb: str, rest: st
 
 
 def _sentence(record: Mapping[str, Any], verb: str, rest: str = "") -> str:
-    return clean(f"{verb} {label(record)} ({record['model_id'][:12]}, {size(record['size_bytes'])}){rest}")
+    return clean(f"{verb} {label(record)} ({short(record['model_id'])}, {size(record['size_bytes'])}){rest}")
 
 
 def parents(registry: ModelRegistry, record: Mapping[str, Any]) -> list[str]:
@@ -70,4 +70,4 @@ def _known(registry: ModelRegistry, model_id: str) -> str:
     try:
         return label(registry.get_model_metadata(model_id))
     except ModelNotFoundError:
-        return model_id[:12]
+        return short(model_id)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from friday_store.digest import SIZE, digest_of
-from friday_store.errors import ModelNotFoundError
+from friday_store.errors import IntegrityError, ModelNotFoundError
 from friday_store.index import mirror
 from friday_store.index.database import DamagedIndexError, Database, IndexFileError
 from friday_store.index.schema import COLUMNS
@@ -198,8 +198,9 @@ class Index:
             try:
                 self._apply(entry, digest, fresh)
             except (ModelNotFoundError, ValueError, TypeError) as error:
-                # an IntegrityError, when packs were merged and collected since; or what damaged rows lead to
-                _LOGGER.warning("making the index anew: %s", error)
+                # an IntegrityError, when packs were merged or replaced since; or what damaged rows lead to
+                level = logging.INFO if isinstance(error, IntegrityError) else logging.WARNING
+                _LOGGER.log(level, "making the index anew: %s", error)
                 self.rebuild()
                 return
 

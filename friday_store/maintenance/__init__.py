@@ -57,7 +57,7 @@ class _Check:
     def __init__(self, repository: Repository, *, quick: bool, partial: bool) -> None:
         self._partial = partial
         self._repository = repository
-        self._storage = repository.storage
+        self._storage = getattr(repository.storage, "far", repository.storage)  # not what is kept of it here
         self._quick = quick
         self._state = State(0, digest_of(self._storage.read(FORMAT_FILE) or b""))
         self._directories: dict[str, Directory] = {}

@@ -17,8 +17,8 @@ from friday_store.errors import FridayStoreError, IntegrityError
 from friday_store.log import checkpoint_path
 from friday_store.manifest import Artifact, Manifest
 from friday_store.objects import Directory, Kind, ObjectStore
-from friday_store.objects.pack import FOLDER, HEADER, PackWriter
-from friday_store.objects.streaming import verified
+from friday_store.objects.pack import FOLDER, HEADER, Frame, PackWriter
+from friday_store.objects.streaming import Placed, verified
 from friday_store.repository import Repository
 from friday_store.storage.local import LocalStorage
 
@@ -56,10 +56,25 @@ class Sources:
             known = store.known(left)
             places = [store.find(each) for each in left if each in known]
             placed = [(found[0], found[0].frame(found[1])) for found in places if found is not None]
-            for frame, stored in verified(store.storage, placed):
+            came = set()
+            for frame, stored in _sound(store, placed):
                 writer.add(frame, bytes(stored))
+                came.add(frame.digest)
                 yield frame.digest, name
-            left = [each for each in left if each not in known]
+            left = [each for each in left if each not in came]
+
+
+def _sound(store: ObjectStore, placed: Sequence[Placed]) -> Iterator[tuple[Frame, Buffer]]:
+    """Iterate over those of some objects that are sound where they are: a damaged one keeps no others from coming."""
+    done = 0
+    try:
+        for found in verified(store.storage, placed):
+            yield found
+            done += 1
+    except IntegrityError:
+        for each in placed[done:]:
+            with contextlib.suppress(IntegrityError):
+                yield from verified(store.storage, [each])
 
 
 def repair(repository: Repository, sources: Sources) -> Iterator[Repaired]:
@@ -169,7 +184,7 @@ def _gaps_are_zero(store: ObjectStore, directory: Directory) -> bool:
 
 
 def _without(store: ObjectStore, bad: Iterable[str]) -> ObjectStore:
-    sound = ObjectStore(store.storage)
+    sound = ObjectStore(getattr(store.storage, "far", store.storage))  # not what is kept of it here
     skipped = set(bad)
     sound.use({name: size for name, size in store.live.items() if name not in skipped})
     return sound

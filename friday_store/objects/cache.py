@@ -55,11 +55,11 @@ class ChunkCache:
         except StorageError as error:
             _LOGGER.warning("loading without a cache: %s", error)
         except IntegrityError as error:
-            if not self._forget_damaged(artifact):
-                raise
             _LOGGER.warning("fetching again what was damaged in the cache: %s", error)
-            self._bring(artifact, far)
-            return self._store.parts(artifact)
+            self._forget_damaged(artifact)
+            with contextlib.suppress(StorageError, IntegrityError):  # others may remove it as fast as it comes
+                self._bring(artifact, far)
+                return self._store.parts(artifact)
         return far.parts(artifact)
 
     def _bring(self, artifact: Artifact, far: ObjectStore) -> None:
@@ -99,8 +99,8 @@ class ChunkCache:
             if total > self._limit and name != newest:
                 self._storage.delete([f"{FOLDER}/{entry.name}", f"{_USED}/{name}"])
 
-    def _forget_damaged(self, artifact: Artifact) -> bool:
-        """Remove the packs in which a chunk of a model, or the directory, is damaged; whether there were any."""
+    def _forget_damaged(self, artifact: Artifact) -> None:
+        """Remove the packs in which a chunk of a model, or the directory, is damaged."""
         damaged = set()
         for name in list(self._store.live):
             try:
@@ -114,7 +114,6 @@ class ChunkCache:
                 damaged.add(f"{FOLDER}/{name}.pack")
         self._storage.delete(damaged)
         self._look()
-        return bool(damaged)
 
 
 def _placed(far: ObjectStore, chunk: bytes) -> Placed:

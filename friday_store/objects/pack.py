@@ -244,7 +244,8 @@ def read_directory(storage: Storage, name: str, size: int) -> Directory:
     path = f"{FOLDER}/{name}.pack"
     if size < len(HEADER) + TRAILER.size:
         raise IntegrityError(f"pack {name[:12]} is too small to be one", path=path)
-    guess = max(0, size - (64 << 10))
+    kept = getattr(storage, "kept_from", None)  # what is on this disk already need not be asked for again
+    guess = max(0, size - (64 << 10), (kept(path) or 0) if kept is not None else 0)
     tail = storage.read(path, guess, size + 1)
     if tail is None:
         raise IntegrityError(f"pack {name[:12]} is missing", path=path)

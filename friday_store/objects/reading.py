@@ -16,7 +16,7 @@ from __future__ import annotations
 import mmap
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -99,6 +99,29 @@ class Fetched:
 
     def view(self, start: int, size: int) -> None:  # noqa: ARG002 - fetched bytes are not writable
         return None
+
+
+def opened(storage: Storage, path: str, frames: Collection[Frame]) -> Mapped | Fetched:
+    """Return the source of some objects of a pack: mapped where the pack is local and they are not few.
+
+    Raises:
+        IntegrityError: The pack is missing or cut short.
+        StorageError: It cannot be read.
+    """
+    opener = getattr(storage, "open", None)
+    if opener is None or sum(frame.stored for frame in frames) < BIG:
+        return Fetched(path, storage, frames)
+    try:
+        handle = opener(path)
+    except FileNotFoundError as error:
+        raise IntegrityError(f"{path} is missing at {storage.url}", path=path) from error
+    except OSError as error:
+        raise StorageError(f"cannot read {storage.url}/{path}: {error.strerror or error}") from error
+    try:
+        low = min(frame.offset for frame in frames)
+        return Mapped(path, handle, low, max(frame.offset + frame.stored for frame in frames))
+    finally:
+        os.close(handle)
 
 
 def coalesced(frames: Iterable[Frame], most: int = _FETCH) -> list[tuple[int, int]]:
@@ -186,24 +209,8 @@ class Load:
 
     def _open(self, use: _Use) -> None:
         path = f"{FOLDER}/{use.directory.name}.pack"
-        low = min(frame.offset for frame in use.places.values())
-        high = max(frame.offset + frame.stored for frame in use.places.values())
-        needed = sum(frame.stored for frame in use.places.values())
-        opener = getattr(self._storage, "open", None)
-        if opener is None or needed < BIG:
-            use.source = Fetched(path, self._storage, use.places.values())
-            return
-        try:
-            handle = opener(path)
-        except FileNotFoundError as error:
-            raise IntegrityError(f"pack {use.directory.name[:12]} is missing", path=path) from error
-        except OSError as error:
-            raise StorageError(f"cannot read {path}: {error.strerror or error}") from error
-        try:
-            use.source = Mapped(path, handle, low, high)
-        finally:
-            os.close(handle)
-        if self._memo is not None:
+        use.source = opened(self._storage, path, use.places.values())
+        if self._memo is not None and isinstance(use.source, Mapped):
             use.bits = self._memo.verified(use.directory.name, use.directory.count, use.source.stat)
 
     def _viewed(self, part: PartEntry, chunks: list[Placed]) -> memoryview | None:

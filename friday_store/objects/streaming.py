@@ -7,17 +7,15 @@ Local packs are mapped and not read: the writer gathers from the page cache.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 from friday_store.digest import Buffer
-from friday_store.errors import IntegrityError, StorageError
 from friday_store.objects.chunking import THREADS
 from friday_store.objects.pack import FOLDER, Directory, Frame
-from friday_store.objects.reading import Fetched, Mapped, coalesced
+from friday_store.objects.reading import coalesced, opened
 from friday_store.storage import Storage
 
 Placed = tuple[Directory, Frame]
@@ -104,26 +102,9 @@ def _shares(frames: list[Frame]) -> Iterator[list[Frame]]:
 
 
 def _read(storage: Storage, name: str, frames: list[Frame]) -> dict[bytes, Buffer]:
-    path = f"{FOLDER}/{name}.pack"
-    source = _mapped(storage, path, frames) if storage.root is not None else Fetched(path, storage, frames)
+    source = opened(storage, f"{FOLDER}/{name}.pack", frames)
     found: dict[bytes, Buffer] = {}
     for frame in frames:
         found[frame.digest] = stored = source.stored(frame)
         frame.decoded(stored)
     return found
-
-
-def _mapped(storage: Storage, path: str, frames: list[Frame]) -> Mapped | Fetched:
-    opener = getattr(storage, "open", None)
-    if opener is None:
-        return Fetched(path, storage, frames)
-    try:
-        handle = opener(path)
-    except FileNotFoundError as error:
-        raise IntegrityError(f"{path} is missing at {storage.url}", path=path) from error
-    except OSError as error:
-        raise StorageError(f"cannot read {storage.url}/{path}: {error.strerror or error}") from error
-    try:
-        return Mapped(path, handle, frames[0].offset, max(frame.offset + frame.stored for frame in frames))
-    finally:
-        os.close(handle)

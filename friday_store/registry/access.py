@@ -30,6 +30,7 @@ class Access:
         self,
         url: str | Path | None = None,
         *,
+        index: str | Path | None = None,
         models_dir: str | Path | None = None,
         registry_dir: str | Path | None = None,
         plugins: Plugins | None = None,
@@ -57,6 +58,7 @@ class Access:
             compression=compression or ("none" if self.config.compression == "none" else "auto"),
             verify=verify,
             cache=location.cache_folder(),
+            index=location.index_file(index),
         )
         self.repository = Repository(
             storage,

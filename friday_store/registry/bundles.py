@@ -16,7 +16,7 @@ from friday_store.errors import InvalidValueError, RepositoryError, StorageError
 from friday_store.hookspecs import SyncReport
 from friday_store.index import VersionRow
 from friday_store.manifest import Manifest, Note
-from friday_store.refs import Ref, check_name
+from friday_store.refs import Ref, check_name, quoted
 from friday_store.registry.exchange import Exchange, rules_of
 from friday_store.registry.records import Record, records
 from friday_store.repository import Transaction
@@ -241,7 +241,7 @@ class Bundling(Exchange):
             raise StorageError(f"{folder} is there already and is not an empty folder", hint="name another folder")
         size = 0
         for row in rows:
-            place = folder if len(rows) == 1 else folder / f"{_safe(row.model_name)}-{row.model_version}"
+            place = folder if len(rows) == 1 else folder / f"{quoted(row.model_name)}-{row.model_version}"
             size += self._export_file(row, place)
         return SyncReport(objects=len(rows), size=size)
 

@@ -13,6 +13,7 @@ from friday_store.errors import InvalidValueError, VersionExistsError
 from friday_store.hookspecs import Draft
 from friday_store.manifest import Artifact, Manifest
 from friday_store.refs import Ref
+from friday_store.registry import bumping
 from friday_store.repository import Repository, Transaction
 
 _OWN: Final = ("dependencies", "environment")
@@ -88,7 +89,8 @@ def draft(transaction: Transaction, repository: Repository, model: Any, name: st
     refs.check_name(name, "model name")
     if options.version is not None:
         refs.check_version(options.version)
-    refs.bumped("1.0.0", options.bump)
+    if options.bump != bumping.AUTO:
+        refs.bumped("1.0.0", options.bump)
     tags = _names(options.tags, "tag")
     aliases = _names(options.aliases, "alias")
     if not isinstance(options.description, str):
@@ -127,7 +129,7 @@ def assign(transaction: Transaction, repository: Repository, request: Request) -
         VersionExistsError: The version exists with other content.
     """
     highest, newest = transaction.scratch.get(request.name) or _newest(repository, request.name)
-    version = request.version or refs.bumped(highest, request.bump)
+    version = request.version or refs.bumped(highest, _part(transaction, repository, request, highest))
     ref = Ref("versions", request.name, version)
     existing = transaction.planned(ref)
     manifest = _manifest(request, version, newest)
@@ -145,6 +147,20 @@ def assign(transaction: Transaction, repository: Repository, request: Request) -
         highest = version
     transaction.scratch[request.name] = (highest, digest)
     return digest.hex()
+
+
+def _part(transaction: Transaction, repository: Repository, request: Request, highest: str | None) -> str:
+    """Return which part of the highest version moves."""
+    if request.bump != bumping.AUTO:
+        return request.bump
+    before = None if highest is None else transaction.planned(Ref("versions", request.name, highest))
+    if before is None:
+        return "patch"
+    old = transaction.fresh(before) or repository.index.manifest(before)
+    facts: dict[str, Any] = {"pipeline_steps": [], "input_schema": {}, "hyperparameters": {}}
+    return bumping.suggested(
+        {**facts, **old.facts, "model_type": old.type}, {**facts, **request.facts, "model_type": request.type}
+    )
 
 
 def _point(transaction: Transaction, request: Request, digest: bytes) -> None:

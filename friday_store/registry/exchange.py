@@ -109,6 +109,7 @@ class Exchange(Sharing):
         remote: str = "origin",
         patterns: Sequence[str] = ("*",),
         *,
+        tags: bool = False,
         force: bool = False,
         force_with_lease: bool = False,
         ours: Sequence[str] = (),
@@ -123,6 +124,7 @@ class Exchange(Sharing):
         Args:
             remote: A remote's name, or a path or URL.
             patterns: Globs over model names.
+            tags: Besides, the tags, notes and aliases of all models whose versions the remote has.
             force: Aliases that moved on both sides go where they are here.
             force_with_lease: The same, but only where the remote still has them as it was last seen.
             ours: Globs over ``MODEL@ALIAS``: such aliases go where they are here.
@@ -140,7 +142,8 @@ class Exchange(Sharing):
             rules = rules_of(("*",) if force else ours, theirs, prune=prune)
             if force_with_lease:
                 rules = Rules(rules.force, rules.keep, _seen(meeting), rules.prune)
-            return self._told(meeting.push(patterns, rules=rules, dry_run=dry_run, watcher=progress), dry_run=dry_run)
+            report = meeting.push(patterns, labels=tags, rules=rules, dry_run=dry_run, watcher=progress)
+            return self._told(report, dry_run=dry_run)
 
     def pull(
         self,

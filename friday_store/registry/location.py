@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 from typing import Final
 
+from friday_store.errors import InvalidValueError
 from friday_store.plugins import Plugins
 from friday_store.remotes import Remotes
 from friday_store.repository.config import FILE
@@ -86,6 +87,25 @@ def cache_folder() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("friday-store", appauthor=False))
+
+
+def index_file(named: str | Path | None) -> Path | None:
+    """Return the file that was named for the index.
+
+    Raises:
+        InvalidValueError: It is a URL of another database than SQLite, or of none with a file.
+    """
+    if named is None:
+        return None
+    text = str(named)
+    if "://" in text:
+        scheme, _, path = text.partition("://")
+        if scheme != "sqlite" or not path.startswith("/") or path == "/":
+            raise InvalidValueError(
+                f"an index is kept in a SQLite file, and {scheme}:// names none", path="index", hint="sqlite:///PATH"
+            )
+        text = path[1:]
+    return Path(text).expanduser().absolute()
 
 
 def default_actor() -> str:

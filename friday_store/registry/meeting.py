@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Self
 
 from friday_store.digest import digest_of
@@ -23,6 +24,18 @@ from friday_store.sync.merge import Change
 from friday_store.sync.track import FOLDER, Mark, Track
 
 _ALL: Final = ("*",)
+
+
+@dataclass(frozen=True)
+class _Way:
+    """One direction of a sync: from where to where, how far the source's log was considered, and how far it is now."""
+
+    verb: str
+    source: Source
+    target: Repository
+    marks: dict[str, Mark]
+    mark: Mark
+    data: bool = True
 
 
 class Meeting:
@@ -127,11 +140,12 @@ class Meeting:
         self,
         patterns: Sequence[str] = _ALL,
         *,
+        labels: bool = False,
         rules: Rules = Rules(),  # noqa: B008 - frozen
         dry_run: bool = False,
         watcher: Watcher | None = None,
     ) -> SyncReport:
-        """Bring the remote what it lacks of some models."""
+        """Bring the remote what it lacks of some models, and the labels of versions of others that it has."""
         self._needed(self.here)
         with self.track.alone():
             if not dry_run:
@@ -141,19 +155,11 @@ class Meeting:
             with self._looked():
                 mark = _mark(self.here)
                 changes = self._outgoing(patterns, whole=rules.whole)
-                report = copy(
-                    Source.of(self.here, partial=self._partial),
-                    self.there,
-                    changes,
-                    rules=rules,
-                    journal=self._journal("push", self.there),
-                    dry_run=dry_run,
-                    watcher=watcher,
-                    message=f"push from {self.here.settings.actor}",
-                )
-                if not dry_run:
-                    self._settle(self.track.pushed, patterns, mark, report, changes)
-        return report
+                if labels and "*" not in patterns:
+                    rest = each(self._outgoing(_ALL))
+                    changes = {other.ref: other for other in rest if _is_label(other.ref)} | dict(changes)
+                way = _Way("push", Source.of(self.here, partial=self._partial), self.there, self.track.pushed, mark)
+                return self._carried(way, patterns, changes, rules, dry_run=dry_run, watcher=watcher)
 
     def pull(
         self,
@@ -171,19 +177,33 @@ class Meeting:
         with self.track.alone(), self._looked():
             mark = _mark(self.there)
             changes = self._incoming(patterns, whole=rules.whole)
-            report = copy(
-                Source.of(self.there),
-                self.here,
-                changes,
-                rules=rules,
-                journal=self._journal("pull", self.here),
-                data=data,
-                dry_run=dry_run,
-                watcher=watcher,
-                message=f"pull from {self.remote.name or self.remote.place}",
-            )
-            if not dry_run:
-                self._settle(self.track.pulled, patterns, mark, report, changes)
+            way = _Way("pull", Source.of(self.there), self.here, self.track.pulled, mark, data=data)
+            return self._carried(way, patterns, changes, rules, dry_run=dry_run, watcher=watcher)
+
+    def _carried(
+        self,
+        way: _Way,
+        patterns: Sequence[str],
+        changes: Mapping[str, Change],
+        rules: Rules,
+        *,
+        dry_run: bool,
+        watcher: Watcher | None,
+    ) -> SyncReport:
+        """Copy in one direction, and remember what came of it."""
+        report = copy(
+            way.source,
+            way.target,
+            changes,
+            rules=rules,
+            journal=self._journal(way.verb, way.target),
+            data=way.data,
+            dry_run=dry_run,
+            watcher=watcher,
+            message="push" if way.target is self.there else f"pull from {self.remote.name or self.remote.place}",
+        )
+        if not dry_run:
+            self._settle(way.marks, patterns, way.mark, report, changes)
         return report
 
     def fetch(
@@ -213,7 +233,7 @@ class Meeting:
             if not dry_run:
                 bring(source, self.here, closure, journal=journal, watcher=watcher)
                 self._remember()
-        plan = planned(source, self.here, self._incoming(patterns), Rules())
+            plan = planned(source, self.here, self._incoming(patterns), Rules())
         return SyncReport(objects=len(closure), size=closure.size, present=len(closure.relied), behind=len(plan.moves))
 
     def fetch_objects(self, chunks: Sequence[bytes], watcher: Watcher | None = None) -> int:
@@ -319,6 +339,10 @@ class Meeting:
                 if repository is self.there
                 else "friday-store init",
             )
+
+
+def _is_label(ref: str) -> bool:
+    return not ref.startswith("versions/")
 
 
 def _mark(repository: Repository) -> Mark:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from friday_store import codec
 from friday_store.errors import InvalidValueError, ModelNotFoundError
@@ -16,6 +16,9 @@ from friday_store.registry.drafting import ModelStatus, Options
 from friday_store.registry.reading import Reading
 from friday_store.registry.records import Record, records
 from friday_store.repository import Transaction
+
+STEPS: Final = "pipeline_steps"
+FACTS: Final = ("hyperparameters", "training_data", "feature_importance", STEPS, "dependencies", "evaluation")
 
 
 class Recording(Reading):
@@ -41,7 +44,7 @@ class Recording(Reading):
         dependencies: Mapping[str, Any] | None = None,
         evaluation: Mapping[str, Any] | None = None,
         parents: Iterable[str] | None = None,
-        bump: Literal["major", "minor", "patch"] = "patch",
+        bump: Literal["major", "minor", "patch", "auto"] = "patch",
         serializer: str | None = None,
         exist_ok: bool = False,
         input_example: Any = None,
@@ -70,7 +73,8 @@ class Recording(Reading):
             dependencies: Added to the libraries in use.
             evaluation: How it was evaluated.
             parents: Revisions that it came from. None: the version of this name that was registered last.
-            bump: Which part of the highest version moves when none is given.
+            bump: Which part of the highest version moves when none is given; ``auto`` decides by what changed since
+                that version, see :mod:`friday_store.registry.bumping`.
             serializer: The format's name; None lets the model decide.
             exist_ok: Return the existing version's id whatever its content is.
             input_example: A frame or 2-D array, of which only names, dtypes and width are recorded.
@@ -148,6 +152,25 @@ class Recording(Reading):
         """
         body = {"changes": {"metadata": codec.normalise_map(changes, "changes")}, "description": description}
         return self._note(revision, "metadata", body, "metadata of")
+
+    def record_facts(self, revision: str, section: str, value: Any) -> Record:
+        """Say more in one section of a version's record than was known when it was registered; return the record.
+
+        Args:
+            revision: The version.
+            section: One of the sections that :meth:`register_model` takes, but ``metadata`` and ``metrics``.
+            value: A mapping, merged in deeply, in which None removes a key; for ``pipeline_steps`` a list, which
+                takes the place of the one before. What was there stays in the history.
+
+        Raises:
+            InvalidValueError: There is no such section, or a value cannot be stored.
+        """
+        if section not in FACTS:
+            raise InvalidValueError(f"section: {section!r} is none of {', '.join(FACTS)}", path="section")
+        plain = codec.normalise(value, section) if section == STEPS else codec.normalise_map(value, section)
+        if section == STEPS and not isinstance(plain, list):
+            raise InvalidValueError(f"{section}: expected a list", path=section)
+        return self._note(revision, "metadata", {"changes": {section: plain}, "description": None}, f"{section} of")
 
     def set_model_status(self, revision: str, status: str | ModelStatus, reason: str = "") -> Record:
         """Set a version's status and return its record; who, when and why are kept.

@@ -128,6 +128,10 @@ class Sharing(Access):
         """Return everything that is wrong with what is stored; see :mod:`friday_store.maintenance`."""
         return fsck(self.repository, quick=quick, partial=bool(self._partial()))
 
+    def verify(self) -> list[Problem]:
+        """Return everything that is wrong with what is stored, every byte of it read; the same as :meth:`fsck`."""
+        return self.fsck()
+
     def _partial(self) -> list[str]:
         """Return the remotes that keep the data of models which this registry may lack."""
         known = self._remotes()

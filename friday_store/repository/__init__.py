@@ -60,6 +60,7 @@ class Settings:
         verify: ``changed`` hashes mapped data again only when its file changed; ``always`` each time.
         cache: A per-user folder for what may be lost: verified files, indexes of repositories that cannot
             hold their own. None keeps those in memory.
+        index: The file for the index; None: in the repository, or the cache where that cannot be written.
         cache_size: Bytes of models from far repositories to keep there; 0 keeps none.
         clock: Returns the time now.
     """
@@ -68,6 +69,7 @@ class Settings:
     compression: Compression = "auto"
     verify: str = "changed"
     cache: Path | None = None
+    index: Path | None = None
     cache_size: int = 10 << 30
     clock: Callable[[], dt.datetime] = _utc_now
 
@@ -157,15 +159,19 @@ class Repository:
 
     def _remembering(self, tracked: Tracked) -> Storage:
         """Return the storage, with a memory on this disk where it is far away."""
-        if self._place.root is not None or not self.born or self._place.url.startswith("memory:"):
+        if self._place.root is not None or not self.born or self._in_memory:
             return self._place
         if self._tracked is not None:
             return Kept(self._place, tracked.folder / "kept", entries=True) if tracked.folder else self._place
         cache = self.settings.cache
         return Kept(self._place, cache / "kept" / self.id) if cache else self._place
 
+    @property
+    def _in_memory(self) -> bool:
+        return self._place.url.startswith("memory:")
+
     def _chunk_cache(self, memo: Memo | None) -> ChunkCache | None:
-        far = self.storage.root is None and self._tracked is None
+        far = self.storage.root is None and self._tracked is None and not self._in_memory
         if not far or self.settings.cache is None or not self.settings.cache_size:
             return None
         return ChunkCache(self.settings.cache / "chunks", self.settings.cache_size, memo)
@@ -212,6 +218,9 @@ class Repository:
             return None
         if self._tracked is not None:
             return None if self._tracked.folder is None else self._tracked.folder / "refs.db"
+        if self.settings.index is not None:
+            private_folder(self.settings.index.parent)
+            return self.settings.index
         if root is not None and os.access(root, os.W_OK):
             return root / "index.db"
         if self.settings.cache is None:

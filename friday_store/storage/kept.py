@@ -124,6 +124,11 @@ class Kept:
         """Keep the end of a file that was just written: it starts at ``start`` and is these blocks."""
         self._keep(path, start, b"".join(bytes(block) for block in blocks))
 
+    def kept_from(self, path: str) -> int | None:
+        """Return from where on a file is kept to its end; None if it is not."""
+        known = self._known(path)
+        return None if known is None else known.start
+
     def _entry(self, path: str) -> bytes | None:
         known = self._known(path)
         if known is not None:

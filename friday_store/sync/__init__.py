@@ -194,11 +194,13 @@ def bring(
     """
     closure.settle()
     closure.check_whole(source.url, partial=source.partial)
+    journal = journal or Journal(None, target.id)
+    packs = {pack.name: pack.size for pack in closure.adopted}
     if len(closure):
-        journal = journal or Journal(None, target.id)
-        made = Sending(closure, source.objects, target, journal, watcher).run()
-        target.transaction(message or f"fetch from {source.url}", origin=source.id).exchange(dict(made))
-        journal.clear()
+        packs |= dict(Sending(closure, source.objects, target, journal, watcher).run())
+    if packs:
+        target.transaction(message or f"fetch from {source.url}", origin=source.id).exchange(packs)
+    journal.clear()
 
 
 def planned(source: Source, target: Repository, changes: Mapping[str, Change], rules: Rules) -> Plan:
@@ -274,7 +276,7 @@ class _Judge:
             self._reject(change, there, "its version exists there with other content")
         elif version and owner is None:
             self._plan.behind += 1
-        elif change.ref.startswith("tags/") and change.new != owner:
+        elif version and self._about(change, version) != owner:
             self._reject(change, there, "its version is another one there")
         elif change.ref.startswith("aliases/"):
             self._alias(change, Ref.parse(change.ref), there, verdict)
@@ -283,12 +285,20 @@ class _Judge:
         elif verdict is Verdict.CONFLICT:
             self._reject(change, there, "it names another version there")
 
+    def _about(self, change: Change, version: str) -> bytes | None:
+        """Return the version that a tag or note belongs to at the source; the target's where that says nothing."""
+        if change.ref.startswith("tags/"):
+            return change.new
+        if version in self._coming:
+            return self._coming[version]
+        return self._source.ref(Ref.parse(version)) or self._there(version)
+
     def _gone(self, change: Change, there: bytes | None, verdict: Verdict) -> None:
         """Decide about a label that the source has no more: it goes with its version, or by itself."""
         version = _version_of(change.ref)
         if self._rules.whole or version in self._going:
             self._plan.moves.append((change.ref, there, None))
-        elif version in self._left:
+        elif version in self._left or version in self._clashing:
             self._plan.behind += 1
         elif verdict is Verdict.REMOVE:
             self._plan.moves.append((change.ref, there, None))

@@ -175,7 +175,7 @@ def each(changes: Mapping[str, Change]) -> Iterable[Change]:
 def agreed(
     changes: Mapping[str, Change], source: Repository, target: Repository, mark: Mark | None
 ) -> Mapping[str, Change]:
-    """Correct the bases of aliases by the target's log, where it shows another agreement that fits.
+    """Correct the bases of aliases by the target's log, where it shows another agreement that fits; find unknown ones.
 
     Args:
         changes: What the source moved.
@@ -185,21 +185,29 @@ def agreed(
     """
     if isinstance(changes, Every):
         return changes
+    unknown = {name for name, change in changes.items() if change.base is UNKNOWN}
     open_questions = {
         name: there
         for name, change in changes.items()
         if name.startswith("aliases/")
-        and change.base is not UNKNOWN
+        and name not in unknown
         and (there := target.index.ref(Ref.parse(name))) not in (change.new, change.base)
     }
-    if not open_questions:
+    if not open_questions and not unknown:
         return changes
     copied: dict[str, bytes | None] = {}
-    seq, digest = _start(target.log, mark)
+    first = 0 if mark is None else mark[0]
+    whole = bool(unknown) and target.storage.root is not None  # afar, each entry is a question
+    seq, digest = _start(target.log, None if whole else mark)
     for entry, _ in target.log.after(seq, digest, target.index.seq):
         if entry.origin == source.id:
-            copied.update((name, new) for name, _, new in entry.refs if name in open_questions)
-    fitting = {name: new for name, new in copied.items() if new in (open_questions[name], changes[name].new)}
+            late = entry.seq > first
+            copied.update(
+                (ref, new) for ref, _, new in entry.refs if ref in unknown or (late and ref in open_questions)
+            )
+    fitting = {
+        name: new for name, new in copied.items() if name in unknown or new in (open_questions[name], changes[name].new)
+    }
     return {name: each._replace(base=fitting[name]) if name in fitting else each for name, each in changes.items()}
 
 

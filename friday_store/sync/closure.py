@@ -46,7 +46,7 @@ class Closure:
         self.absent: list[bytes] = []
         self._source = source
         self._target = target
-        self._adopted = adopted
+        self.adopted = adopted
         self._data = data
         self._presumed: AbstractSet[bytes] = frozenset()
         self._unknown: set[bytes] = set()
@@ -198,7 +198,7 @@ class Closure:
     def _known(self, digests: list[bytes]) -> set[bytes]:
         relied = self._target.known(digests) if self._target is not None and digests else set()
         self.relied |= relied
-        return relied | {digest for digest in digests if any(pack.find(digest) >= 0 for pack in self._adopted)}
+        return relied | {digest for digest in digests if any(pack.find(digest) >= 0 for pack in self.adopted)}
 
     def _add_lineage(self, parents: Iterable[bytes]) -> None:
         """Add the manifests above a version, as far as the source has them; their models belong to their own refs."""

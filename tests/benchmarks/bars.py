@@ -6,10 +6,10 @@ comparison without a limit is printed beside, so that nobody has to take the cho
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
-Unit: TypeAlias = Literal["seconds", "bytes", "per second", "share"]
+from tests.benchmarks import sync_bars
+from tests.benchmarks.bar import Bar, Unit
 
 GROUPS: Final = {
     "small": ("small", "growth"),
@@ -17,6 +17,7 @@ GROUPS: Final = {
     "big": ("big",),
     "forest": ("forest",),
     "cli": ("cli",),
+    **sync_bars.GROUPS,
 }
 SIDES: Final = {
     "small": ("floor", "ours", "joblib", "bentoml", "mlflow"),
@@ -25,37 +26,9 @@ SIDES: Final = {
     "big": ("floor", "ours", "joblib", "bentoml", "mlflow"),
     "forest": ("floor", "ours", "joblib", "bentoml", "mlflow"),
     "cli": ("floor", "ours", "bentoml", "mlflow"),
+    **sync_bars.SIDES,
 }
 _PEERS: Final = ("joblib", "bentoml", "mlflow")
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One line of the table.
-
-    Attributes:
-        workload: A key of ``SIDES``.
-        ours: The measure of ours.
-        side: Who is compared with; empty for a bar on ours alone.
-        theirs: Their measure.
-        limit: What ours / theirs, or ours alone, must not exceed; None if nothing is promised.
-        at_least: The limit is a least, not a most.
-        unit: What is measured.
-    """
-
-    workload: str
-    ours: str
-    side: str = ""
-    theirs: str = ""
-    limit: float | None = None
-    at_least: bool = False
-    unit: Unit = "seconds"
-
-    def holds(self, value: float) -> bool:
-        """Return whether the ratio, or the value of ours alone, keeps the limit; True without one."""
-        if self.limit is None:
-            return True
-        return value >= self.limit if self.at_least else value <= self.limit
 
 
 def _beside(workload: str, ours: str, theirs: str = "", unit: Unit = "seconds", skip: str = "") -> tuple[Bar, ...]:
@@ -112,4 +85,5 @@ BARS: Final = (
     Bar("cli", "ls", limit=0.6),
     Bar("cli", "ls, one version each", limit=0.6),
     Bar("cli", "show", limit=0.6),
+    *sync_bars.BARS,
 )

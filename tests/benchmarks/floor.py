@@ -24,7 +24,7 @@ import numpy as np
 from blake3 import blake3
 
 from tests.benchmarks.measure import PAGE, cpu_seconds, settle, timed
-from tests.benchmarks.rounds import Measures, Round, big, forest, small
+from tests.benchmarks.rounds import Measures, Round, big, forest, pushes, small
 from tests.benchmarks.workloads import big_model, small_models
 
 if TYPE_CHECKING:
@@ -227,4 +227,42 @@ def _cli(setting: Setting) -> Round:
     return lambda number: {"version": cpu_seconds(command, 5)}
 
 
-WORKLOADS: Final = {"small": _small, "bulk": _bulk, "big": _big, "forest": _forest, "cli": _cli}
+class Copied:
+    """A folder that is copied to, every file created whole and on disk; nothing says what is there already."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.remote = folder / "remote"
+        self.remote.mkdir()
+        self._waiting: list[Path] = []
+        self._turns = count()
+
+    def record(self, paths: Sequence[Path]) -> None:
+        """Remember the files."""
+        self._waiting = list(paths)
+
+    def push(self) -> None:
+        """Create a copy of each, under a name of its own."""
+        turn = next(self._turns)
+        for path in self._waiting:
+            with path.open("rb") as file:
+                view = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            _create(self.remote / f"{turn}-{path.name}", [view])
+
+    def close(self) -> None:
+        """Remove everything."""
+        shutil.rmtree(self.folder)
+
+
+def _sync_local(setting: Setting) -> Round:
+    return pushes(Copied, setting)
+
+
+WORKLOADS: Final = {
+    "small": _small,
+    "bulk": _bulk,
+    "big": _big,
+    "forest": _forest,
+    "cli": _cli,
+    "sync-local": _sync_local,
+}

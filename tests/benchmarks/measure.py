@@ -6,6 +6,7 @@ import gc
 import os
 import resource
 import statistics
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -22,6 +23,14 @@ T = TypeVar("T")
 
 PAGE: Final = 4096
 _STATUS: Final = Path("/proc/self/status")
+# A process begins with the peak of the one that started it, so a small one stands between.
+_LAUNCH: Final = """
+import os, sys
+child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, 2, 1)])
+_, status, usage = os.wait4(child, 0)
+os.write(1, f"{usage.ru_maxrss}\\n".encode())
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
 
 
 def timed(function: Callable[..., T], *arguments: Any) -> tuple[float, T]:
@@ -96,3 +105,30 @@ def _cpu_seconds(command: list[str]) -> float:
     if status:
         raise RuntimeError(f"{' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}")
     return usage.ru_utime + usage.ru_stime
+
+
+def run(command: list[str], folder: Path | None = None) -> str:
+    """Run a command to its end and return its standard output; a failure carries what it said.
+
+    Args:
+        command: The command, found on the path.
+        folder: Where it runs; None: here.
+
+    Raises:
+        RuntimeError: It ended with another status than 0.
+    """
+    done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = done.stderr.strip() or done.stdout.strip()
+        raise RuntimeError(f"{' '.join(command[:6])} ended with {done.returncode}: {said[-1_000:]}")
+    return done.stdout
+
+
+def peak_of(command: list[str]) -> float:
+    """Return the highest resident memory of a command, in bytes, all that it maps included.
+
+    Raises:
+        RuntimeError: The command failed.
+    """
+    kilobytes = int(run([sys.executable, "-S", "-c", _LAUNCH, *command]))
+    return float(kilobytes if sys.platform == "darwin" else kilobytes * 1_024)

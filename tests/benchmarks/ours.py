@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import friday_store
 from friday_store import ModelRegistry
+from tests.benchmarks import ours_local, ours_memory, ours_s3
 from tests.benchmarks.measure import cpu_seconds, settle, timed
 from tests.benchmarks.rounds import Measures, Round, big, forest, small
 from tests.benchmarks.worker import Worker
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
 Compression: TypeAlias = Literal["auto", "none"]
 
-DURABILITY: Final = "pack, log entry and their folders fsynced before register returns; index SQLite WAL, NORMAL"
+DURABILITY: Final = (
+    "pack, log entry and their folders fsynced before register or push returns; index SQLite WAL, NORMAL"
+)
 _FACTS: Final[dict[str, Any]] = {"metrics": {"rmse": 0.1}, "tags": ["a", "b"]}
 _NAMES: Final = 100
 
@@ -176,4 +179,7 @@ WORKLOADS: Final = {
     "reload": _reload,
     "forest": _forest,
     "cli": _cli,
+    **ours_local.WORKLOADS,
+    **ours_s3.WORKLOADS,
+    **ours_memory.WORKLOADS,
 }

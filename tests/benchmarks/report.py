@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.benchmarks.bars import BARS, Bar, Unit
+from tests.benchmarks.bar import Bar, Unit
+from tests.benchmarks.bars import BARS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -113,6 +114,8 @@ def _shown(value: float | None, unit: Unit) -> str:
         return f"{value / 2**20:,.1f} MiB"
     if unit == "share":
         return f"{100 * value:.2f} %"
+    if unit == "requests":
+        return f"{value:,.0f}"
     if unit == "per second":
         return f"{value:,.0f}/s"
     return f"{value:,.2f} s" if value >= 1 else f"{1_000 * value:.2f} ms"
@@ -126,9 +129,14 @@ def machine(scratch: Path) -> dict[str, str]:
         "system": platform.platform(),
         "processor": f"{os.cpu_count()} x {_processor()}",
         "memory": f"{pages * size / 2**30:.0f} GiB",
-        "load": " ".join(f"{load:.2f}" for load in os.getloadavg()),
+        "load": load(),
         "file system": _file_system(scratch),
     }
+
+
+def load() -> str:
+    """Return how many processes ran on average in the last one, five and fifteen minutes, ours included."""
+    return " ".join(f"{average:.2f}" for average in os.getloadavg())
 
 
 def _processor() -> str:

@@ -6,19 +6,22 @@ same names for the same work, so that the table can put them side by side.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+import statistics
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
+from tests.benchmarks import payloads
 from tests.benchmarks.measure import folder_bytes, peak, settle, timed, touch
-from tests.benchmarks.workloads import big_model, forests, same, small_models
+from tests.benchmarks.workloads import Layers, big_model, forests, same, small_models
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
 
     from tests.benchmarks.workloads import Setting
 
 Measures: TypeAlias = dict[str, float]
 Round: TypeAlias = "Callable[[int], Measures]"
+_ONE: Final = 3  # single pushes in a round
 
 
 class Store(Protocol):
@@ -151,3 +154,99 @@ def forest(make: Callable[[], Store], setting: Setting, suffix: str = "") -> Rou
             store.close()
 
     return measure
+
+
+class Pushed(Protocol):
+    """What is measured: a store and the remote that it is pushed to."""
+
+    remote: Path
+
+    def record(self, paths: Sequence[Path]) -> None:
+        """Take files in, without sending anything."""
+
+    def push(self) -> None:
+        """Bring the remote up to date."""
+
+    def close(self) -> None:
+        """Remove everything."""
+
+
+def pushes(make: Callable[[Path], Pushed], setting: Setting, suffix: str = "") -> Round:
+    """Push many files and a big one to an empty remote, and then new versions of one of them, one by one.
+
+    Args:
+        make: Makes a store and an empty remote, both in a given folder.
+        setting: Which files.
+        suffix: Appended to the name of every measure, ``first push`` and ``push one``.
+    """
+    source = payloads.files(setting)
+    total = sum(path.stat().st_size for path in source)
+
+    def measure(number: int) -> Measures:
+        changed = setting.folder(f"changed-{number}")
+        store = make(setting.folder(f"pushed-{number}"))
+        try:
+            store.record(source)
+            settle()
+            first, _ = timed(store.push)
+            ones = []
+            for turn in range(_ONE):
+                store.record([payloads.another(changed, _ONE * number + turn)])
+                settle()
+                ones.append(timed(store.push)[0])
+            assert folder_bytes(store.remote) >= total + _ONE * payloads.MIB
+        finally:
+            store.close()
+        return {f"first push{suffix}": first, f"push one{suffix}": statistics.median(ones)}
+
+    return measure
+
+
+def alternating(first: Round, second: Round) -> Round:
+    """Return both as one, the second first in every other round: what is written first may find an emptier disk."""
+
+    def measure(number: int) -> Measures:
+        found: Measures = {}
+        for each in (first, second)[:: -1 if number % 2 else 1]:
+            found |= each(number)
+        return found
+
+    return measure
+
+
+class Far(Protocol):
+    """What is measured: a place at a server, where models are saved and loaded from."""
+
+    def save(self, model: Any, name: str) -> str:
+        """Save the model and return a handle to it."""
+
+    def forget(self) -> None:
+        """Keep nothing of what was saved nearer than the server."""
+
+    def load(self, handle: str) -> Any:
+        """Return the model that was saved."""
+
+
+def directly(store: Far, setting: Setting) -> Round:
+    """Save models at a server, load each for the first time and again: small ones, per model, and one of 100 MiB."""
+    _far(store, list(small_models(2, seed=0)), "warm")
+    rows = 26 if setting.quick else 262
+
+    def measure(number: int) -> Measures:
+        small = _far(store, list(small_models(setting.calls, seed=number + 1)), f"small-{number}")
+        large = _far(store, [Layers(rows=rows, seed=number + 1).fit()], f"large-{number}")
+        return small | {f"{name}, 100 MiB": seconds for name, seconds in large.items()}
+
+    return measure
+
+
+def _far(store: Far, models: Sequence[Any], name: str) -> Measures:
+    save, handles = timed(lambda: [store.save(model, f"{name}-{place}") for place, model in enumerate(models)])
+    store.forget()
+    found = {"register": save / len(models)}
+    for measure in ("load first", "load again"):
+        seconds, loaded = timed(lambda: [store.load(handle) for handle in handles])
+        for expected, actual in zip(models, loaded, strict=True):
+            same(expected, actual)
+        found[measure] = seconds / len(models)
+    return found

@@ -31,9 +31,22 @@ MODULES: Final = {
     "joblib": "peer_joblib",
     "bentoml": "peer_bentoml",
     "mlflow": "peer_mlflow",
+    "git-lfs": "peer_git_lfs",
+    "dvc": "peer_dvc",
+    "restic": "peer_restic",
+    "ostree": "peer_ostree",
+    "s3fs": "peer_s3fs",
 }
 # No event is sent to anybody while measuring, unless the user's own environment says otherwise.
-_QUIET: Final = {"DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true", "BENTOML_DO_NOT_TRACK": "true"}
+_QUIET: Final = {
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "BENTOML_DO_NOT_TRACK": "true",
+    "DVC_NO_ANALYTICS": "true",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+# Settings and credentials of the user, which would decide what is measured.
+_OWN: Final = ("XDG_", "FRIDAY_", "AWS_", "S3_", "GIT_", "RESTIC_", "DVC_")
 
 
 class WorkerError(RuntimeError):
@@ -60,9 +73,7 @@ class Worker:
     ) -> None:
         self.side = side
         self.log = (home or setting.folder("home")) / f"{workload}.log"
-        environment = _QUIET | {
-            key: value for key, value in os.environ.items() if not key.startswith(("XDG_", "FRIDAY_"))
-        }
+        environment = _QUIET | {key: value for key, value in os.environ.items() if not key.startswith(_OWN)}
         with self.log.open("w", encoding="utf-8") as log:
             self._process = subprocess.Popen(
                 [python, "-m", "tests.benchmarks.worker", side, workload, setting.to_json()],

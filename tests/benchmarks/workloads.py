@@ -39,12 +39,14 @@ class Setting:
         cache: Where models that take long to train are kept between runs.
         quick: A tenth of the work and less: shows that everything runs, proves nothing.
         handle: What a process loads that was started to load one model.
+        endpoint: The S3 server, for workloads that have one.
     """
 
     scratch: str
     cache: str
     quick: bool = False
     handle: str = ""
+    endpoint: str = ""
 
     def to_json(self) -> str:
         """Return what :meth:`from_json` reads back as an equal setting."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ Spawn = Callable[..., "subprocess.CompletedProcess[str]"]
 ENTRY = [sys.executable, "-c", "from friday_store.cli import main; main()"]
 _CLEARED = (
     "FRIDAY_STORE_URL", "FRIDAY_STORE_PLUGINS", "FRIDAY_STORE_DEBUG", "FRIDAY_STORE_ACTOR", "NO_COLOR", "FORCE_COLOR",
-    "CLICOLOR_FORCE", "PYTHONWARNINGS",
+    "CLICOLOR_FORCE", "PYTHONWARNINGS", "FRIDAY_STORE_PAGER", "PAGER", "LESS",
 )  # fmt: skip
 
 
@@ -61,10 +62,12 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _fill(work: Path) -> None:
     (work / "model.pkl").write_bytes(pickle.dumps({"weights": list(range(50))}, protocol=5))
     (work / "model.onnx").write_bytes(b"\x08\x07onnx" * 20)
+    (work / "rules.json").write_text('{"rsi": 14}')
     np.savez(work / "weights.npz", w=np.arange(12.0))
     none = Plugins(())
     with ModelRegistry(work / "shared" / "team", plugins=none) as team:
         team.register_model({"team": 1}, "team_model", metrics={"auc": 0.5}, tags=["shared"])
+        team.export_models(work / "team.friday")
     with ModelRegistry(work / ".friday", plugins=none, actor="ann@lab") as registry:
         registry.register_model(
             {"weights": [1.0, 2.0]},
@@ -105,8 +108,8 @@ def work(prepared: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 def run() -> Run:
     """Run a command line in this process; its stdout is not a terminal."""
 
-    def running(*arguments: object, **settings: str) -> Result:
-        return CliRunner().invoke(cli, [str(argument) for argument in arguments], **settings)  # type: ignore[arg-type]
+    def running(*arguments: object, **settings: Any) -> Result:
+        return CliRunner().invoke(cli, [str(argument) for argument in arguments], **settings)
 
     return running
 

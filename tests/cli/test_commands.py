@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,15 @@ def test_the_highest_version_is_no_pre_release(work: Path, run: Run) -> None:
     assert _json(run, "ls", "m*")[0]["model_version"] == _json(run, "show", "m")["model_version"] == "10.0.0"
 
 
+def test_ls_of_nothing(run: Run) -> None:
+    """People are told how to begin where there is no model yet; programs get an empty list and no word."""
+    assert run("init").exit_code == 0
+    shown = run("ls", "--format", "human")
+    assert ("", True) == (shown.stdout, "hint: friday-store register " in shown.stderr)
+    listed = run("ls", "--json")
+    assert ("[]\n", "") == (listed.stdout, listed.stderr)
+
+
 def test_log(work: Path, run: Run) -> None:
     """``log`` shows versions newest first, the ancestors of a revision, and the repository's transactions."""
     assert [v["model_version"] for v in _json(run, "log", "aapl_1d")] == ["1.1.0", "1.0.0"]
@@ -205,10 +215,83 @@ def test_aliases_of_names_that_hold_an_at(work: Path, run: Run) -> None:
 
 def test_status(work: Path, run: Run) -> None:
     """``status`` shows and sets, and keeps who and why."""
-    assert _json(run, "mark", "aapl_1d")["status"] == "active"
-    _json(run, "mark", "aapl_1d", "staging", "-m", "passed")
-    found = _json(run, "mark", "aapl_1d")
+    assert _json(run, "status", "aapl_1d")["status"] == "active"
+    _json(run, "status", "aapl_1d", "staging", "-m", "passed")
+    found = _json(run, "status", "aapl_1d")
     assert (found["status"], found["history"][0]["reason"]) == ("staging", "passed")
+
+
+def test_status_of_a_name_that_two_things_have(work: Path, run: Run) -> None:
+    """A name that a remote and a model have is refused with both ways to say it, and each of them works."""
+    assert run("register", "model.pkl", "-n", "origin").exit_code == 0
+    refused = run("status", "origin")
+    assert (3, "") == (refused.exit_code, refused.stdout)
+    assert "--remote means the one, --version the other" in refused.stderr
+    assert "active" == _json(run, "status", "--version", "origin")["status"]
+    assert "testing" == _json(run, "status", "--version", "origin", "testing")["status"]
+    assert run("fetch").exit_code == 0
+    assert ["origin"] == [each["remote"] for each in _json(run, "status", "origin", "--remote")]
+    assert "testing" == _json(run, "status", "origin:1.0.0")["status"]
+
+
+def test_status_takes_the_first_word_for_what_it_is(work: Path, run: Run) -> None:
+    """A URL or folder is a remote, anything else a revision; a name that is near a remote's says so."""
+    for place in ("./shared/team", "shared/team", str(work / "shared" / "team")):
+        assert [place] == [each["remote"] for each in _json(run, "status", place, "--fetch")]
+    near = run("status", "orign")
+    assert (3, "hint: friday-store status origin") == (near.exit_code, near.stderr.splitlines()[1])
+    near = run("status", "aapl_1e")
+    assert (3, "hint: friday-store ls aapl_1d") == (near.exit_code, near.stderr.splitlines()[1])
+    digest = _json(run, "show", "aapl_1d:1.0.0")["model_id"]
+    assert "1.0.0" == _json(run, "status", digest)["model_version"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["aapl_1d", "--fetch"],
+        ["aapl_1d", "staging", "archived"],
+        ["aapl_1d", "--reason", "none"],
+        ["origin", "--reason", "none"],
+        ["--reason", "none"],
+    ],
+    ids=" ".join,
+)
+def test_what_status_cannot_be_asked(arguments: list[str], work: Path, run: Run) -> None:
+    """Options of the one meaning do not go with the other; nothing is set."""
+    result = run("status", *arguments)
+    assert (2, "") == (result.exit_code, result.stdout)
+    assert [] == _json(run, "status", "aapl_1d")["history"]
+
+
+def test_register_takes_stdin(work: Path, run: Run) -> None:
+    """``register -`` stores what comes in, as --format says or as the first bytes do, and leaves no file."""
+    with (work / "weights.npz").open("rb") as stream:
+        assert run("register", "-", "-n", "w", "--format", "numpy", input=stream).exit_code == 0
+    assert run("get", "w", "back.npz").exit_code == 0
+    with np.load("back.npz") as found:
+        assert list(range(12)) == found["w"].tolist()
+    data = bytes(range(256)) * 20_000
+    opaque = run("register", "-", "-n", "opaque", input=data)
+    assert (0, True) == (opaque.exit_code, opaque.stderr.startswith("note: what came in is stored as an opaque file"))
+    assert run("get", "opaque", "back").exit_code == 0
+    assert data == (work / "back").read_bytes()
+    np.save("one.npy", np.arange(3.0))
+    assert (
+        "numpy"
+        == json.loads(run("register", "-", "-n", "n", "--json", input=Path("one.npy").read_bytes()).stdout)[
+            "serializer"
+        ]
+    )
+
+
+def test_stdin_leaves_nothing(work: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came in is kept in a private folder for as long as it is stored, also when that fails."""
+    monkeypatch.setattr(tempfile, "tempdir", str(work / "empty"))
+    (work / "empty").mkdir()
+    assert run("register", "-", "-n", "m", input=b"1").exit_code == 0
+    assert run("register", "-", "-n", "bad name", input=b"1").exit_code == 2
+    assert [] == list((work / "empty").iterdir())
 
 
 def test_rm_and_restore(work: Path, run: Run) -> None:
@@ -253,6 +336,18 @@ def test_push_takes_patterns(work: Path, run: Run) -> None:
     assert {move["ref"].split("/")[1] for move in pushed["refs"]} == {"weights_only"}
 
 
+def test_push_of_tags(work: Path, run: Run) -> None:
+    """--tags sends besides the labels of versions of other models that the remote has already, and no version."""
+    assert run("push").exit_code == 0
+    _json(run, "tag", "weights_only", "late")
+    assert run("register", "model.pkl", "-n", "weights_only", "-t", "new").exit_code == 0
+    assert [] == _json(run, "push", "origin", "aapl*")["refs"]
+    rehearsed = _json(run, "push", "-n", "origin", "aapl*", "--tags")
+    pushed = _json(run, "push", "origin", "aapl*", "--tags")
+    assert {**pushed, "dry_run": True} == rehearsed
+    assert ["tags/weights_only/late/0.1.0"] == [move["ref"] for move in pushed["refs"]]
+
+
 def test_push_moves_aliases_with_a_flag(work: Path, run: Run) -> None:
     """An alias that moved on is a blank, one that is forced a plus, and one that moved on both sides is rejected."""
     assert run("push").exit_code == 0
@@ -279,7 +374,7 @@ def test_clone_names_the_folder(work: Path, run: Run) -> None:
 
 def test_fsck_and_doctor(work: Path, run: Run) -> None:
     """A sound registry has no problem, and no check of doctor fails."""
-    assert _json(run, "fsck") == []
+    assert {"problems": [], "repaired": [], "left": []} == _json(run, "fsck")
     checks = {each["check"]: each["state"] for each in _json(run, "doctor")}
     assert set(checks.values()) == {"ok"}
     assert {"friday-store", "python", "registry", "index", "write", "trust"} <= set(checks)

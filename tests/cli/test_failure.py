@@ -31,7 +31,7 @@ FAILING = [
     (["register", "model.pkl", "-n", "m", "--metric", "auc"], 2),
     (["register", "model.pkl", "-n", "m", "--metric", "auc=high"], 2),
     (["register", "model.pkl", "-n", "m", "--format", "json"], 2),
-    (["mark", "aapl_1d", "nonsense"], 2),
+    (["status", "aapl_1d", "nonsense"], 2),
     (["alias", "other@production", "aapl_1d"], 2),
     (["show", "not a revision"], 2),
     (["rm", "aapl_1d:1.0.0"], 2),
@@ -98,7 +98,8 @@ READING = [
     ["load", "m"],
     ["tag"],
     ["alias"],
-    ["mark", "m"],
+    ["status", "m"],
+    ["export", "m", "-o", "f"],
     ["rm", "m"],
     ["restore", "m"],
     ["push"],
@@ -215,7 +216,7 @@ def test_damage(work: Path, run: Run) -> None:
     pack.write_bytes(data)
     result = run("fsck", "--json")
     assert result.exit_code == 5
-    assert {each["severity"] for each in json.loads(result.stdout)} == {"error"}
+    assert {each["severity"] for each in json.loads(result.stdout)["problems"]} == {"error"}
     assert run("load", "weights_only").exit_code == 5
     assert run("get", "weights_only", "out.npz").exit_code == 5
     assert not (work / "out.npz").exists()

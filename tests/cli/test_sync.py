@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import re
 import shlex
 import signal
 import subprocess
@@ -101,6 +102,17 @@ def test_the_summary_counts(work: Path, run: Run) -> None:
     assert again[1].startswith("1 object (")
     assert ") sent, " in again[1]
     assert " were there; 1 ref" in again[1]
+
+
+def test_the_summary_of_a_move(apart: Path, run: Run) -> None:
+    """Where no object was copied people read only that refs moved; a note's digest is cut as all digests are."""
+    assert run("pull").exit_code == 12
+    moved = run("pull", "--theirs", "*", "-n", "--format", "human").stdout.splitlines()
+    assert "1 ref would be moved" == moved[-1]
+    assert "1 ref moved" == run("pull", "--theirs", "*", "--format", "human").stdout.splitlines()[-1]
+    assert run("status", "aapl_1d", "staging").exit_code == 0
+    [note] = [line for line in run("push", "--format", "human").stdout.splitlines() if " notes/" in line]
+    assert re.fullmatch(r" \* notes/aapl_1d/2\.0\.0/([0-9a-f]{12})  new \1", note)
 
 
 def test_porcelain(apart: Path, run: Run) -> None:
