@@ -243,6 +243,16 @@ class Log:
             raise IntegrityError(f"log entry {seq} says that it is entry {entry.seq}", path=path)
         return entry, digest_of(body)
 
+    def digest(self, seq: int) -> bytes | None:
+        """Return an entry's digest, without looking at what it says; None if there is none of this number.
+
+        Raises:
+            IntegrityError: Its bytes do not match their checksum.
+        """
+        path = entry_path(seq)
+        data = self._storage.read(path)
+        return None if data is None else digest_of(_unsealed(data, path))
+
     def after(self, seq: int, digest: bytes, last: int | None = None) -> Iterator[tuple[LogEntry, bytes]]:
         """Iterate over the entries after ``seq``, whose digest is given; each follows the one before.
 

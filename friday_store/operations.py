@@ -1,4 +1,4 @@
-"""Operations over many versions: comparing, looking into models, finding the best, and lineage."""
+"""Operations over many versions: comparing, looking into models, and finding the best."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from friday_store import comparison, lineage, refs
+from friday_store import comparison, refs
 from friday_store.comparison import Comparison, ModelDiff
 from friday_store.errors import InvalidNameError, InvalidValueError
-from friday_store.lineage import Direction, Lineage, Node
 from friday_store.registry import ModelRegistry, ranking
 from friday_store.registry.records import Record, records
 
@@ -18,7 +17,7 @@ _EXAMPLE: Final = "input_example"
 
 
 class ModelOperations(ModelRegistry):
-    """A registry that also compares versions, finds the best and follows lineage.
+    """A registry that also compares versions and finds the best.
 
     Args:
         url: Where the registry is, or an open registry, whose parts are then shared: what is done through one is
@@ -108,23 +107,6 @@ class ModelOperations(ModelRegistry):
         """
         row = ranking.best(self.repository.index, name_or_filter, metric, higher_is_better, require)
         return records(self.repository.index, [row])[0]
-
-    def lineage(
-        self, revision: str, direction: Direction = "ancestors", depth: int | None = None, *, version: str | None = None
-    ) -> Lineage:
-        """Return where a version came from, what came of it, or both; see :mod:`friday_store.lineage`.
-
-        Args:
-            revision: The version, or a model's name.
-            direction: ``ancestors``, ``descendants`` or ``both``.
-            depth: At most so many steps away; None for all.
-            version: The version, when a name was given.
-        """
-        return lineage.lineage(self.repository, self._row(revision, version), direction, depth)
-
-    def common_ancestor(self, a: str, b: str) -> Node | None:
-        """Return the nearest version that two versions come from, which can be one of them; None if there is none."""
-        return lineage.common_ancestor(self.repository, self.resolve(a), self.resolve(b))
 
 
 def revisions(first: str, *rest: str) -> list[str]:

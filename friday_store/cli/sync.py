@@ -229,12 +229,13 @@ def clone(
                 plugins=session.found_plugins(),
             )
         )
-        records = made.list_models()
+        index = made.repository.index
+        [(models, versions)] = index.rows("SELECT count(DISTINCT model_name), count(*) FROM model_metadata")
     record = {
         "path": str(target),
         "url": masked(url),
-        "models": len({each["model_name"] for each in records}),
-        "versions": len(records),
+        "models": models,
+        "versions": versions,
     }
     single(session, _CLONED, record, text=_cloned)
 

@@ -160,7 +160,7 @@ class ModelDiff:
         tables = [*self._tables(), *(self.behaviour.tables() if self.behaviour else [])]
         return table.as_html(self._summary(), tables)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.to_text()
 
     def _summary(self) -> str:

@@ -145,7 +145,7 @@ class Comparison:
     def _repr_html_(self) -> str:
         return table.as_html(self._title(), self._tables())
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.to_text()
 
     def _title(self) -> str:

@@ -358,8 +358,7 @@ class Index:
     def _in_history(self, seq: int, digest: bytes) -> bool:
         if (seq, digest) == self._seen:
             return True
-        here = self._log.read(seq)
-        return here is not None and here[1] == digest
+        return self._log.digest(seq) == digest
 
     def _start(self) -> None:
         """Begin with nothing; where there are checkpoints, a rebuild is the shorter way."""

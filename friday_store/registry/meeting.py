@@ -88,8 +88,8 @@ class Meeting:
         seq, digest = track.seen
         form = track.format.encode()
         if seq:
-            found = Log(storage, digest_of(form), self.here.settings.clock).read(seq)
-            if found is None or found[1].hex() != digest:
+            found = Log(storage, digest_of(form), self.here.settings.clock).digest(seq)
+            if found is None or found.hex() != digest:
                 self._diagnose(storage)
         return self._repository(storage, Tracked(self.folder, form, (seq, bytes.fromhex(digest))))
 

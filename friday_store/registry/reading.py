@@ -16,6 +16,8 @@ from friday_store.registry.records import Record, frame, moment, records
 if TYPE_CHECKING:
     import pandas as pd
 
+    from friday_store.lineage import Direction, Lineage, Node
+
 
 class Reading(Access):
     """What a registry answers; nothing here changes it."""
@@ -178,3 +180,24 @@ class Reading(Access):
         return [
             {**note.body, "author": note.author, "time": moment(note.time)} for note in notes if note.type == "status"
         ]
+
+    def lineage(
+        self, revision: str, direction: Direction = "ancestors", depth: int | None = None, *, version: str | None = None
+    ) -> Lineage:
+        """Return where a version came from, what came of it, or both; see :mod:`friday_store.lineage`.
+
+        Args:
+            revision: The version, or a model's name.
+            direction: ``ancestors``, ``descendants`` or ``both``.
+            depth: At most so many steps away; None for all.
+            version: The version, when a name was given.
+        """
+        from friday_store import lineage
+
+        return lineage.lineage(self.repository, self._row(revision, version), direction, depth)
+
+    def common_ancestor(self, a: str, b: str) -> Node | None:
+        """Return the nearest version that two versions come from, which can be one of them; None if there is none."""
+        from friday_store import lineage
+
+        return lineage.common_ancestor(self.repository, self.resolve(a), self.resolve(b))

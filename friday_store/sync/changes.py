@@ -99,10 +99,10 @@ def since(repository: Repository, mark: Mark | None) -> Mark | None:
     if mark is None or mark[0] == 0:
         return None
     try:
-        found = repository.log.read(mark[0])
+        found = repository.log.digest(mark[0])
     except IntegrityError:
         return None
-    return mark if found is not None and found[1].hex() == mark[1] else None
+    return mark if found is not None and found.hex() == mark[1] else None
 
 
 def changed(

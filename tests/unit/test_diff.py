@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,17 @@ def test_only_what_differs_is_read(
     assert found.bytes_read < 2 * 8000 + 4096
     with pytest.raises(IntegrityError):
         operations.load_model("m")
+
+
+def test_a_far_registry(array_model: np.ndarray[Any, Any]) -> None:
+    """Where packs cannot be mapped, the chunks that differ are fetched, and no others."""
+    changed = array_model.copy()
+    changed[0] += 1.0
+    with ModelOperations(f"memory://{uuid.uuid4()}", plugins=Plugins(())) as operations:
+        found = diff(operations, array_model, changed)
+    (part,) = [part for part in found.parts if part.numbers is not None]
+    assert ("changed", 1) == (part.state, part.numbers and part.numbers.changed)
+    assert 2 * BLOCK <= found.bytes_read < 2 * BLOCK + 4096
 
 
 def test_shared_and_changed_bytes(operations: ModelOperations, array_model: np.ndarray[Any, Any]) -> None:

@@ -89,6 +89,11 @@ def test_common_ancestor(operations: ModelOperations) -> None:
     same = operations.common_ancestor("tuned", "ensemble")
     assert same is not None
     assert "ensemble:1.0.0" == same.label
+    operations.register_model({"v": 8}, "fork", parents=["a:1.0.1"])
+    operations.delete_model("a", "1.0.1")
+    gone = operations.common_ancestor("tuned", "fork")
+    assert gone is not None
+    assert ("a", "1.0.1", "deleted") == (gone.name, gone.version, gone.kind)
     assert operations.common_ancestor("b", "side") is None
 
 
@@ -133,11 +138,30 @@ def test_odd_names_are_escaped(registry: ModelRegistry, small_model: dict[str, A
     name = "a&b(c);d'e"
     registry.register_model(small_model, name)
     found = ModelOperations(registry).lineage(name)
-    page = found._repr_html_()
-    assert "a&amp;b" in page
-    assert "script" not in page
-    ET.fromstring(page)
+    for page in (found._repr_html_(), operations_page(registry, small_model, name)):
+        assert "a&amp;b(c);d" in page
+        assert "<script" not in page
+        ET.fromstring(page)
     assert '["a#38;b(c)#59;d#39;e:1.0.0"]' in found.to_mermaid()
+
+
+def operations_page(registry: ModelRegistry, model: dict[str, Any], name: str) -> str:
+    """Return the page of a lineage that is too long to be drawn."""
+    registry.register_models({"model": {**model, "n": number}, "model_name": name} for number in range(200))
+    return ModelOperations(registry).lineage(name)._repr_html_()
+
+
+def test_the_drawing(operations: ModelOperations) -> None:
+    """Every node is a box and every edge a line that leads down, whatever the direction."""
+    for direction in ("ancestors", "descendants", "both"):
+        found = operations.lineage("a:1.0.1", direction)
+        tree = ET.fromstring(found._repr_html_())
+        named: dict[str, list[ET.Element]] = {"text": [], "line": []}
+        for element in tree.iter():
+            named.setdefault(element.tag.rpartition("}")[2], []).append(element)
+        assert sorted(node.label for node in found.nodes) == sorted(str(t.text)[2:] for t in named["text"])
+        assert len(found.edges) == len(named["line"])
+        assert all(float(line.attrib["y1"]) < float(line.attrib["y2"]) for line in named["line"])
 
 
 def test_ten_thousand_ancestors(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +125,35 @@ def test_operations_share_an_open_registry(registry: ModelRegistry, small_model:
     assert operations.repository is registry.repository
     with pytest.raises(InvalidValueError, match="actor"):
         ModelOperations(registry, actor="someone")
+
+
+def test_comparing_is_light(tmp_path: Path) -> None:
+    """Comparing, diffing, history and lineage import neither pandas, numpy, scikit-learn nor SQLAlchemy."""
+    code = f"""
+import sys
+from friday_store.operations import ModelOperations
+from friday_store.plugins import Plugins
+from friday_store.versioning import ModelVersioning
+operations = ModelOperations({str(tmp_path / "r")!r}, plugins=Plugins(()))
+for number in range(2):
+    operations.register_model({{"a": number}}, "m", serializer="json", metrics={{"rmse": number}})
+assert operations.compare_models("m", "1.0.0", "1.0.1").to_json()
+assert operations.diff_models("m", "1.0.0", "1.0.1").to_text()
+assert operations.lineage("m")._repr_html_()
+assert operations.find_best_model("m", "rmse")
+assert ModelVersioning(operations).get_version_history("m")
+assert ModelVersioning(operations).log()
+print(sorted({{"pandas", "numpy", "sklearn", "sqlalchemy"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ("[]\n", "") == (done.stdout, done.stderr)
+
+
+def test_results_show_themselves(operations: ModelOperations) -> None:
+    """In a prompt each result shows its text, and never a dump of all its fields."""
+    found = operations.compare_models("m:1.0.0", "m"), operations.diff_models("m:1.0.0", "m"), operations.lineage("m")
+    for result in found:
+        assert result.to_text() == repr(result) == str(result)
 
 
 def test_a_name_and_its_versions() -> None:

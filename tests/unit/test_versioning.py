@@ -173,6 +173,13 @@ def test_comparing_and_time(versioning: ModelVersioning) -> None:
     assert 2 == len(versioning.get_model_lineage("m", version="1.0.1"))
 
 
+def test_ten_comes_after_nine(versioning: ModelVersioning, registry: ModelRegistry) -> None:
+    """Versions are compared as numbers, and a pre-release is not the latest."""
+    for version in ("9.0.0", "10.0.0", "11.0.0-rc.1"):
+        registry.register_model({"v": version}, "m", version)
+    assert "10.0.0" == versioning.get_latest_version("m")
+
+
 def test_tagging_touches_nothing_else(versioning: ModelVersioning, registry: ModelRegistry) -> None:
     """Tags come and go as often as asked, and metadata stays as it was."""
     registry.update_model_metadata("m:1.0.0", {"kept": True})
@@ -198,6 +205,7 @@ BASE = {"model_type": "Ridge", "input_schema": SCHEMA, "hyperparameters": {"alph
         ({"hyperparameters": {"alpha": 2.0}}, "minor"),
         ({"hyperparameters": {"alpha": True}}, "minor"),
         ({"input_schema": {"features": ["a", "b", "c"], "n_features": 3}}, "minor"),
+        ({"input_schema": {"features": ["a", "b", "c"]}}, "minor"),
         ({"input_schema": {"features": ["a", "c"], "n_features": 2}}, "major"),
         ({"input_schema": {"features": ["a"], "n_features": 1}}, "major"),
         ({"input_schema": {"n_features": 1}}, "major"),

@@ -9,22 +9,19 @@ The index answers with a recursive query, so ten thousand ancestors are one ques
 
 from __future__ import annotations
 
-import html
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
-from typing import Any, Final, Literal, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from friday_store.errors import IntegrityError, InvalidValueError, ModelNotFoundError
 from friday_store.index import Index, VersionRow
+from friday_store.lineage.drawing import Edge, grouped
+from friday_store.lineage.graph import Direction, Lineage, Node
 from friday_store.repository import Repository
 
-Direction = Literal["ancestors", "descendants", "both"]
-Kind = Literal["version", "deleted", "data", "unknown"]
+__all__ = ["Direction", "Edge", "Lineage", "Node", "common_ancestor", "lineage"]
 
 _DIRECTIONS: Final = ("ancestors", "descendants", "both")
-_LINES: Final = 1000
 _ANCESTORS: Final = """
 WITH RECURSIVE up (model_id) AS (
   SELECT value FROM json_each(?)
@@ -52,174 +49,6 @@ SELECT m.model_id, m.model_name, m.model_version, m.status FROM json_each(?) e
 _NEWEST: Final = """
 SELECT m.model_id FROM json_each(?) e JOIN model_metadata m ON m.model_id = e.value ORDER BY m.id DESC LIMIT 1
 """
-
-
-class Edge(NamedTuple):
-    """A version and one of its parents, by digest."""
-
-    child: str
-    parent: str
-
-
-@dataclass(frozen=True)
-class Node:
-    """One version, or whatever else is a parent.
-
-    Attributes:
-        model_id: Its digest.
-        name: The model's name; empty where it is not known.
-        version: The version; empty where it is not known.
-        status: As last set; empty where it is no version that is here.
-        kind: ``version``; ``deleted`` for one that is not here any more; ``data`` for what its child says it was
-            trained on; ``unknown`` for any other digest.
-    """
-
-    model_id: str
-    name: str = ""
-    version: str = ""
-    status: str = ""
-    kind: Kind = "unknown"
-
-    @property
-    def label(self) -> str:
-        """``name:version``, or what it is and its digest, shortened."""
-        short = self.model_id[:12]
-        if not self.name:
-            return f"{self.kind} {short}"
-        return f"{self.name}:{self.version}" + (f" (deleted, {short})" if self.kind == "deleted" else "")
-
-
-@dataclass(frozen=True)
-class Lineage:
-    """A version with its ancestors, its descendants or both.
-
-    Laws: edges are exactly the parents that versions were registered with; every end of an edge is a node.
-
-    Attributes:
-        root: The digest of the version that was asked about.
-        direction: What was asked for.
-        nodes: The root first, then the others, nearest first.
-        edges: From child to parent; a child's in the order of its parents.
-    """
-
-    root: str
-    direction: Direction
-    nodes: tuple[Node, ...]
-    edges: tuple[Edge, ...]
-
-    def __len__(self) -> int:
-        """The number of nodes, the root included."""
-        return len(self.nodes)
-
-    @cached_property
-    def by_id(self) -> Mapping[str, Node]:
-        """The nodes by digest."""
-        return {node.model_id: node for node in self.nodes}
-
-    def records(self) -> list[dict[str, Any]]:
-        """Return one plain dict per node: its fields, and ``parents``."""
-        parents = _grouped(self.edges)
-        return [{**asdict(node), "parents": parents.get(node.model_id, [])} for node in self.nodes]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return all of it as plain data."""
-        edges = [edge._asdict() for edge in self.edges]
-        return {"root": self.root, "direction": self.direction, "nodes": self.records(), "edges": edges}
-
-    def to_json(self) -> str:
-        """Return :meth:`as_dict` as JSON."""
-        return json.dumps(self.as_dict(), ensure_ascii=False)
-
-    def to_text(self, limit: int | None = _LINES) -> str:
-        """Return a tree for people: ``●`` a version, ``○`` a deleted one, ``◇`` anything else.
-
-        A model's own line goes straight down, and others branch off it before it goes on, so a long history is not
-        pushed to the right. What has been drawn above is not drawn again.
-
-        Args:
-            limit: At most so many lines; None for all.
-        """
-        made: list[str] = []
-        for caption, below in self._sides():
-            made += [f"{caption}:"] if self.direction == "both" else []
-            lines = list(_drawn(self.by_id, self.root, below, limit))
-            made += lines if limit is None else lines[:limit]
-            if limit is not None and len(lines) > limit:
-                made.append(f"… of {len(self)} in all")
-        return "\n".join(made)
-
-    def to_dot(self) -> str:
-        """Return a graph for Graphviz; arrows go from child to parent."""
-        nodes = [
-            f'  "{node.model_id}" [label={_quoted(node.label)}, shape={_SHAPES[node.kind]}];' for node in self.nodes
-        ]
-        edges = [f'  "{edge.child}" -> "{edge.parent}";' for edge in self.edges]
-        return "\n".join(["digraph lineage {", "  rankdir=BT;", *nodes, *edges, "}"]) + "\n"
-
-    def to_mermaid(self) -> str:
-        """Return a mermaid flowchart; arrows go from child to parent."""
-        places = {node.model_id: f"n{place}" for place, node in enumerate(self.nodes)}
-        nodes = [f'  {places[node.model_id]}["{_entities(node.label)}"]' for node in self.nodes]
-        edges = [f"  {places[edge.child]} --> {places[edge.parent]}" for edge in self.edges]
-        return "\n".join(["flowchart BT", *nodes, *edges]) + "\n"
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(self.to_text())}</pre>"
-
-    def __str__(self) -> str:
-        return self.to_text()
-
-    def _sides(self) -> Iterator[tuple[str, Mapping[str, Sequence[str]]]]:
-        if self.direction != "descendants":
-            yield "ancestors", _grouped(self.edges)
-        if self.direction != "ancestors":
-            yield "descendants", _grouped(Edge(edge.parent, edge.child) for edge in self.edges)
-
-
-_SHAPES: Final = {"version": "box", "deleted": "box, style=dashed", "data": "cylinder", "unknown": "ellipse"}
-_MARKS: Final = {"version": "●", "deleted": "○", "data": "◇", "unknown": "◇"}
-
-
-def _grouped(edges: Iterable[Edge]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for edge in edges:
-        found.setdefault(edge.child, []).append(edge.parent)
-    return found
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _entities(text: str) -> str:
-    """Return a text for mermaid, which reads ``#NUMBER;`` as a character."""
-    return "".join(char if char.isalnum() or char in " .:_-()/" else f"#{ord(char)};" for char in text)
-
-
-def _drawn(
-    nodes: Mapping[str, Node], root: str, below: Mapping[str, Sequence[str]], limit: int | None
-) -> Iterator[str]:
-    """Yield the lines of a tree, one more than the limit at most."""
-    seen: set[str] = set()
-    waiting = [("", "", root)]
-    count = 0
-    while waiting and (limit is None or count <= limit):
-        start, indent, digest = waiting.pop()
-        node = nodes[digest]
-        again = digest in seen and bool(below.get(digest))
-        yield f"{start}{_MARKS[node.kind]} {node.label}{' (see above)' if again else ''}"
-        count += 1
-        if digest in seen:
-            continue
-        seen.add(digest)
-        following = [each for each in below.get(digest, ()) if each in nodes]
-        main = next((each for each in following if nodes[each].name == node.name and each not in seen), None)
-        branches = [each for each in following if each != main]
-        if main is not None:
-            waiting.append((indent, indent, main))
-        for place in range(len(branches) - 1, -1, -1):
-            last = main is None and place == len(branches) - 1
-            waiting.append((f"{indent}{'└─' if last else '├─'}", f"{indent}{'  ' if last else '│ '}", branches[place]))
 
 
 def lineage(
@@ -310,7 +139,7 @@ def _parents(index: Index, digest: str) -> tuple[bytes, ...]:
 
 def _near(edges: Sequence[Edge], root: str, depth: int | None) -> list[Edge]:
     """Return the edges within so many steps of the root, nearest first."""
-    below = _grouped(edges)
+    below = grouped(edges)
     level, seen, found = [root], {root}, []
     while level and (depth is None or depth > 0):
         depth = None if depth is None else depth - 1
