@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import pickle
+import signal
 import threading
 import time
 import warnings
@@ -254,6 +255,10 @@ def test_a_version_that_only_a_remote_has(registry: ModelRegistry, tmp_path: Pat
     registry.register_model(Model("second"), "A_ridge")
     here.fetch("origin")
     assert "second" == loader.load_model("origin/A_ridge", copy=False).name
+    for version, name in (("1.0.1", "second"), ("1.0.0", "ridge"), ("1.0.1", "second")):
+        registry.promote(f"A_ridge:{version}")
+        here.fetch("origin")
+        assert name == loader.load_model("origin/A_ridge@production", copy=False).name
 
 
 def test_one_thread_makes_the_shared_model_and_the_others_wait(registry: ModelRegistry) -> None:
@@ -315,6 +320,7 @@ def in_child(work: Callable[[], bytes]) -> bytes:
         warnings.simplefilter("ignore", DeprecationWarning)  # forking with threads is what is tested
         child = os.fork()
     if child == 0:
+        signal.alarm(20)
         try:
             os.write(writing, work())
         finally:
