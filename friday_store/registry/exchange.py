@@ -276,22 +276,28 @@ class Exchange(Sharing):
         self.set_remote(remote.name, {"partial": True})
 
     def _fetch_missing(self, chunks: list[bytes]) -> bool:
-        """Bring chunks of a model from the remote where they were left, and keep them; False if none has them.
+        """Bring chunks of a model that are missing or damaged here from a remote, and keep them.
+
+        Returns:
+            Whether a remote had all of them.
 
         Raises:
-            FridayStoreError: The first remote that should have them failed.
+            FridayStoreError: They were left at a remote on purpose, and it cannot be asked.
         """
+        left = self._partial()
         failures: list[FridayStoreError] = []
-        for name in self._partial():
+        for name in [*left, *(other for other in sorted(self.remotes()) if other not in left)]:
             try:
                 with self._meeting(name, None) as meeting:
                     size = meeting.fetch_objects(chunks)
             except FridayStoreError as error:
                 failures.append(error)
-            else:
-                _LOGGER.info("fetched %d chunks (%d bytes) from remote %s", len(chunks), size, name)
-                return True
-        if failures:
+                continue
+            level = logging.INFO if name in left else logging.WARNING
+            what = "left at" if name in left else "damaged or missing here, and came from"
+            _LOGGER.log(level, "%d chunks (%d bytes) were %s remote %s", len(chunks), size, what, name)
+            return True
+        if left and failures:
             raise failures[0]
         return False
 

@@ -237,9 +237,14 @@ class Meeting:
         return SyncReport(objects=len(closure), size=closure.size, present=len(closure.relied), behind=len(plan.moves))
 
     def fetch_objects(self, chunks: Sequence[bytes], watcher: Watcher | None = None) -> int:
-        """Bring some objects here, which are all in the remote; return their bytes."""
+        """Bring some objects here, whatever is here already, from a remote that has all of them; return their bytes.
+
+        Raises:
+            IntegrityError: The remote lacks one, or has it damaged.
+        """
+        self._needed(self.there)
         with self._looked():
-            closure = Closure(self.there.objects, self.here.objects)
+            closure = Closure(self.there.objects, None)
             for chunk in chunks:
                 closure.add(chunk)
             bring(Source.of(self.there), self.here, closure, watcher=watcher)

@@ -110,7 +110,7 @@ class Repository:
     """
 
     fetch: Callable[[list[bytes]], bool] | None = None
-    """Brings missing chunks from another repository; False when there is none that should have them."""
+    """Brings missing or damaged chunks from another repository; False when none has them."""
 
     def __init__(
         self,
@@ -312,8 +312,8 @@ class Repository:
     def parts(self, artifact: Artifact) -> dict[str, memoryview]:
         """Return the verified parts of a model.
 
-        From afar, they go through a cache of this user's; where the repository holds its metadata alone, through
-        :attr:`fetch`, which brings them.
+        From afar, they go through a cache of this user's. What is missing or damaged here comes through :attr:`fetch`
+        from a remote that has it.
         """
         if self._chunks is not None:
             return self._chunks.parts(artifact, self.objects)
@@ -322,7 +322,20 @@ class Repository:
         except LostChunkError:
             if self.fetch is None or not self.fetch(self.missing(artifact)):
                 raise
+        except IntegrityError:
+            if self.fetch is None or not self.fetch(self.damaged(artifact)):
+                raise
         return self.objects.parts(artifact)
+
+    def damaged(self, artifact: Artifact) -> list[bytes]:
+        """Return the chunks of a model whose stored bytes are not what was written, each of them read."""
+        found = []
+        for chunk in dict.fromkeys(chunk for part in artifact.parts for chunk in part):
+            try:
+                self.objects.read(chunk, Kind.CHUNK)
+            except IntegrityError:
+                found.append(chunk)
+        return found
 
     def missing(self, artifact: Artifact) -> list[bytes]:
         """Return the chunks of a model that are in no pack here."""

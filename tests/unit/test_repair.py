@@ -130,6 +130,7 @@ def test_without_a_remote_what_is_sound_is_saved(here: ModelRegistry, tmp_path: 
     path = packs(tmp_path / "here")[0]
     flipped(path, 8192)
     here = reopened(here)
+    here.remove_remote("origin")
     lost = {*range(VERSIONS)} - loads(here)
     assert 1 == len(lost)
     before = content(tmp_path / "here")
@@ -142,7 +143,7 @@ def test_without_a_remote_what_is_sound_is_saved(here: ModelRegistry, tmp_path: 
     assert problems
     assert {"closure"} == {problem.kind for problem in problems}
     assert 1 == len(list((tmp_path / "here" / ASIDE).iterdir()))
-    assert here.repair(["origin"])
+    assert here.repair([str(tmp_path / "there")])
     assert {*range(VERSIONS)} == loads(here)
     assert [] == here.fsck()
 
@@ -281,3 +282,39 @@ def test_fsck_alone_changes_nothing(here: ModelRegistry, tmp_path: Path, kind: s
     assert before == content(tmp_path / "here")
     assert here.repair(["origin"])
     assert [] == here.fsck()
+
+
+def test_a_load_takes_what_is_damaged_from_a_remote_and_says_so(
+    here: ModelRegistry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A model whose bytes were damaged loads from a remote that has them, with a word; fsck still complains."""
+    root = here.repository.storage.root
+    assert root is not None
+    for pack in packs(root):
+        if pack.stat().st_size > 70_000:
+            flipped(pack, 5000)
+    registry = stored.opened(root)
+    for seed in range(VERSIONS):
+        np.testing.assert_array_equal(weights(seed), registry.load_model(f"m:1.0.{seed}"))
+    said = [record.message for record in caplog.records if "came from remote origin" in record.message]
+    assert len(said) == VERSIONS
+    assert {problem.kind for problem in registry.fsck()} == {"object"}
+    caplog.clear()
+    np.testing.assert_array_equal(weights(0), stored.opened(root).load_model("m:1.0.0"))
+    assert "came from" not in caplog.text
+
+
+def test_a_load_of_damage_that_no_remote_can_mend_is_refused(here: ModelRegistry, tmp_path: Path) -> None:
+    """Where the remote is gone, damaged too, or was never there, the load is refused as damaged."""
+    root = here.repository.storage.root
+    assert root is not None
+    for folder in (root, tmp_path / "there"):
+        for pack in packs(folder):
+            if pack.stat().st_size > 70_000:
+                flipped(pack, 5000)
+    for forget in (False, True):
+        with stored.opened(root) as registry:
+            if forget:
+                registry.remove_remote("origin")
+            with pytest.raises(IntegrityError):
+                registry.load_model("m:1.0.0")
