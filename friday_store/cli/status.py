@@ -149,7 +149,6 @@ def _told(record: Mapping[str, Any]) -> str:
 def _of_remotes(
     session: Session, registry: ModelRegistry, remote: str | None, patterns: Sequence[str], *, fetch: bool
 ) -> None:
-    registry.repository.index.catch_up()  # what other processes changed here counts too
     names = [remote] if remote is not None else sorted(registry.remotes())
     if not names:
         session.say("note", "there are no remotes")

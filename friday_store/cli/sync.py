@@ -31,7 +31,7 @@ from friday_store.cli.exchange import (
 )
 from friday_store.cli.output import Column, View, single
 from friday_store.cli.progress import Kind, Watch
-from friday_store.cli.session import Refusal, Session
+from friday_store.cli.session import Session
 from friday_store.cli.text import clean, masked
 
 if TYPE_CHECKING:
@@ -109,22 +109,7 @@ def pull(session: Session, /, *, remote: str, patterns: Sequence[str], metadata_
     REMOTE is a name or a URL; a PATTERN such as 'aapl_*' chooses models. An alias that both sides moved is left alone
     until --ours, --theirs or --force settles it. --metadata-only holds for later pulls too.
     """
-    registry = session.registry()
-    if metadata_only and not rest["dry_run"]:
-        _leave_data(registry, remote)
-    exchange(session, "pull", registry.pull, remote, patterns, metadata_only=metadata_only or None, **rest)
-
-
-def _leave_data(registry: ModelRegistry, remote: str) -> None:
-    """Remember that the bytes of models stay at a remote, or nobody would know where to fetch them from."""
-    if remote not in registry.remotes():
-        raise Refusal(
-            f"bytes that are left at {masked(remote)} are not found again unless it has a name",
-            2,
-            f"friday-store remote add NAME {remote}",
-        )
-    if not registry.remote(remote).partial:
-        registry.set_remote(remote, {"partial": True})
+    exchange(session, "pull", session.registry().pull, remote, patterns, metadata_only=metadata_only or None, **rest)
 
 
 @click.command(cls=Command, copies=True, examples=["fetch", "fetch origin 'team_*' --metadata-only", "fetch -n --json"])

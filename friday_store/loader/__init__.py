@@ -15,7 +15,6 @@ import functools
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Final, NamedTuple, TypeVar
 
-from friday_store import serializer
 from friday_store.errors import InvalidValueError
 from friday_store.index import VersionRow
 from friday_store.loader import checks
@@ -262,7 +261,7 @@ class ModelLoader:
             if kept is None:
                 self._cache.count("misses")
                 recipe = self._recipe(row)
-                kept = Kept(recipe, self._made(recipe), row.size_bytes)
+                kept = Kept(recipe, self.registry.made(*recipe), row.size_bytes)
                 self._cache.keep(row.model_id, kept)
         return kept.model
 
@@ -277,20 +276,11 @@ class ModelLoader:
                     kept = Kept(self._recipe(row))
                     self._cache.keep(row.model_id, kept)
         self._cache.count("copies")
-        return self._made(kept.recipe)
+        return self.registry.made(*kept.recipe)
 
     def _recipe(self, row: VersionRow) -> _Recipe:
         repository = self.registry.repository
         return _Recipe(row, repository.artifact(repository.manifest(row).artifact))
-
-    def _made(self, recipe: _Recipe) -> Any:
-        """Make a model from its stored bytes, if they are trusted; the record of the object is known afterwards."""
-        registry, (row, artifact) = self.registry, recipe
-        registry.trust.require(row, registry.repository.id, registry.plugins.serializer(artifact.serializer).safety)
-        parts = registry.repository.parts(artifact)
-        model = serializer.load(registry.plugins, artifact.serializer, artifact.format, parts)
-        registry.remember(model, row.model_id)
-        return model
 
     def _row(self, revision: str, version: str | None) -> VersionRow:
         """Return the version that a revision names, from memory where the log alone decides it."""

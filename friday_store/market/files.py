@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from typing import TYPE_CHECKING
 
 from friday_store.errors import StorageError
+from friday_store.storage.local import publish_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,16 +17,8 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         StorageError: The file cannot be written; the old one, if any, is as it was.
     """
-    draft = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with draft.open("xb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror or error}") from error
+    publish_file(path, [data], replace=True)

@@ -183,7 +183,7 @@ class Bundling(Exchange):
         presumed: set[bytes] | None,
         progress: Watcher | None,
     ) -> SyncReport:
-        source = Source.of(self.repository, partial=bool(self._partial()))
+        source = Source.of(self.repository, partial=bool(self._remotes().partial()))
         closure = Closure(self.repository.objects, None)
         closure.presume(presumed or set())
         with self.repository.objects.sections():

@@ -284,7 +284,7 @@ class Exchange(Sharing):
         Raises:
             FridayStoreError: They were left at a remote on purpose, and it cannot be asked.
         """
-        left = self._partial()
+        left = self._remotes().partial()
         failures: list[FridayStoreError] = []
         for name in [*left, *(other for other in sorted(self.remotes()) if other not in left)]:
             try:
@@ -344,12 +344,9 @@ class Exchange(Sharing):
         return [name for name in sorted(self.remotes()) if Track.read(root / "remotes" / name).id]
 
     def _meeting(self, remote: str, options: Mapping[str, Any] | None, *, offline: bool = False) -> Meeting:
-        resolved, guard = self._resolved(remote, options), self._remotes().check_writable
-        partial = bool(self._partial())
-        return Meeting(self.repository, resolved, partial=partial, offline=offline, guard=guard)
-
-    def _resolved(self, remote: str, options: Mapping[str, Any] | None) -> Remote:
-        return self._remotes().resolve(remote, options)
+        known = self._remotes()
+        resolved, partial = known.resolve(remote, options), bool(known.partial())
+        return Meeting(self.repository, resolved, partial=partial, offline=offline, guard=known.check_writable)
 
     def _told(self, report: SyncReport, *, dry_run: bool) -> SyncReport:
         if not dry_run:
@@ -405,4 +402,4 @@ def _is_unfinished(made: Exchange, url: str) -> bool:
     if not made.repository.born or made.repository.log.last() > 1:
         return False
     origin = made.remotes().get("origin")
-    return origin is None or made._resolved("origin", None).place in (url, location.inside(url))  # noqa: SLF001
+    return origin is None or made._remotes().resolve("origin").place in (url, location.inside(url))  # noqa: SLF001

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from friday_store import refs, serializer
 from friday_store.errors import ModelNotFoundError
+from friday_store.index import VersionRow
+from friday_store.manifest import Artifact
 from friday_store.registry import history, listing
 from friday_store.registry.access import Access
 from friday_store.registry.records import Record, frame, moment, records
@@ -32,8 +34,10 @@ class Reading(Access):
             PluginError: The format's plugin is not installed.
         """
         row = self._row(revision, version)
-        manifest = self.repository.manifest(row)
-        artifact = self.repository.artifact(manifest.artifact)
+        return self.made(row, self.repository.artifact(self.repository.manifest(row).artifact))
+
+    def made(self, row: VersionRow, artifact: Artifact) -> Any:
+        """Return the model of a version whose artifact is at hand; see :meth:`load_model`."""
         self.trust.require(row, self.repository.id, self.plugins.serializer(artifact.serializer).safety)
         parts = self.repository.parts(artifact)
         model = serializer.load(self.plugins, artifact.serializer, artifact.format, parts)

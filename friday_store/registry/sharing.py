@@ -126,13 +126,8 @@ class Sharing(Access):
 
     def fsck(self, *, quick: bool = False) -> list[Problem]:
         """Return everything that is wrong with what is stored; see :mod:`friday_store.maintenance`."""
-        return fsck(self.repository, quick=quick, partial=bool(self._partial()))
+        return fsck(self.repository, quick=quick, partial=bool(self._remotes().partial()))
 
     def verify(self) -> list[Problem]:
         """Return everything that is wrong with what is stored, every byte of it read; the same as :meth:`fsck`."""
         return self.fsck()
-
-    def _partial(self) -> list[str]:
-        """Return the remotes that keep the data of models which this registry may lack."""
-        known = self._remotes()
-        return [name for name in known.listing() if known.show(name).partial]

@@ -79,6 +79,11 @@ class Remotes:
         found = {name: united(self._layers.of(name)) for name in self._layers.names()}
         return {name: shown_urls(table["url"]) for name, table in found.items() if "url" in table}
 
+    def partial(self) -> list[str]:
+        """Return the remotes that keep the data of models which the registry may lack."""
+        found = {name: united(self._layers.of(name)) for name in self._layers.names()}
+        return [name for name, table in found.items() if "url" in table and table.get("partial", False)]
+
     def show(self, name: str) -> Shown:
         """Return a remote with the origin of every setting and without any secret.
 

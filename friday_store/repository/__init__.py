@@ -142,8 +142,7 @@ class Repository:
         self.id = ""
         self._takes_one_writer = False
         if data is not None:
-            self.id = _format_id(data, self.storage.url)
-            self._takes_one_writer = json.loads(data).get("single_writer") is True
+            self.id, self._takes_one_writer = _format_of(data, self.storage.url)
             _warn_of_strangers(self.storage.root)
         self.born = data is not None
         self.format = data
@@ -369,7 +368,8 @@ class Repository:
         self.index.close()
 
 
-def _format_id(data: bytes, where: str) -> str:
+def _format_of(data: bytes, where: str) -> tuple[str, bool]:
+    """Return a repository's id, and whether it takes one writer at a time."""
     try:
         raw: Mapping[str, Any] = json.loads(data)
         number, identity, algorithm = raw["format"], str(uuid.UUID(raw["id"])), raw["hash"]
@@ -384,7 +384,7 @@ def _format_id(data: bytes, where: str) -> str:
             f"{where} has format {number}, and this release reads up to {FORMAT}",
             hint="pip install --upgrade friday-store",
         )
-    return identity
+    return identity, raw.get("single_writer") is True
 
 
 def _warn_of_strangers(root: Path | None) -> None:

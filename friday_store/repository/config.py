@@ -120,22 +120,6 @@ def keep_out_of_git(root: Path) -> None:
             replace_private(path, (head + "".join(f"{line}\n" for line in missing)).encode())
 
 
-def write_remote(root: Path, name: str, url: str | None) -> None:
-    """Set a remote's URL, or remove the remote; comments and other settings stay.
-
-    Raises:
-        StorageError: The file cannot be written.
-    """
-
-    def change(tables: MutableMapping[str, Any]) -> None:
-        if url is None:
-            tables.pop(name, None)
-        else:
-            tables.setdefault(name, {})["url"] = url
-
-    change_remotes(root / FILE, change)
-
-
 def _tables(raw: Mapping[str, Any], where: str) -> dict[str, dict[str, Any]]:
     remotes = raw.get("remotes", {})
     if not isinstance(remotes, dict) or not all(isinstance(remote, dict) for remote in remotes.values()):

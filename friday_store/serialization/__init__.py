@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +22,7 @@ from friday_store.objects.chunking import cut
 from friday_store.plugins import Plugins
 from friday_store.serialization.compatibility import CompatibilityReport, Difference, compared
 from friday_store.serialization.signatures import detect
+from friday_store.storage.local import publish_file
 
 __all__ = ["CompatibilityReport", "Difference", "ModelSerializer", "detect"]
 
@@ -55,7 +55,7 @@ class ModelSerializer:
             StorageError: The file cannot be written.
         """
         target = Path(path)
-        _write(target, self._blocks(model, format))
+        publish_file(target, self._blocks(model, format), replace=True)
         return target
 
     def deserialize(self, path: str | Path, *, trusted: Trusted = None, format: str | None = None) -> Any:  # noqa: A002
@@ -200,19 +200,3 @@ def _require(trusted: Trusted, data: memoryview, name: str, what: str) -> None:
         origin=_ORIGIN,
         hint=f"if you know who made it: deserialize(path, trusted={{'{found}'}})",
     )
-
-
-def _write(target: Path, blocks: Iterable[bytes | memoryview]) -> None:
-    """Write a file next to its place and put it there when it is whole."""
-    draft = target.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        try:
-            with draft.open("xb") as file:
-                file.writelines(blocks)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(target)
-        finally:
-            draft.unlink(missing_ok=True)
-    except OSError as error:
-        raise StorageError(f"cannot write {target}: {error.strerror or error}", hint="name another place") from error

@@ -404,7 +404,7 @@ def test_paths_move_with_the_repository(remotes: Remotes, root: Path, tmp_path: 
     remotes.add("near", "work/team")
     remotes.add("far", "/srv/team")
     remotes.add("mine", "work/team", where="global")
-    assert {"near": "../team", "far": "/srv/team", "mine": f"{tmp_path}/work/team"} == remotes.listing()
+    assert {"near": "../team", "far": "/srv/team", "mine": str(tmp_path / "work" / "team")} == remotes.listing()
     root.parent.rename(tmp_path / "moved")
     moved = Remotes(tmp_path / "moved" / ".friday")
     assert (tmp_path / "moved" / "team").resolve() == Path(moved.resolve("near").url).resolve()

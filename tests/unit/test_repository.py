@@ -30,7 +30,7 @@ from friday_store.plugins import Plugins
 from friday_store.refs import Ref
 from friday_store.registry import ModelRegistry
 from friday_store.repository import Repository, Settings
-from friday_store.repository.config import Config, read_config, write_remote
+from friday_store.repository.config import Config, change_remotes, read_config
 from friday_store.storage import open_storage
 from friday_store.storage.local import LocalStorage
 
@@ -480,10 +480,10 @@ def test_configuration(tmp_path: Path) -> None:
     """Settings are read, and a remote is written without touching anything else in the file."""
     text = '# mine\ncompression = "none"\nstatuses = ["shadow"]\nactor = "night-run"\n'
     (tmp_path / "config.toml").write_text(text)
-    write_remote(tmp_path, "origin", "s3://bucket/models")
+    change_remotes(tmp_path / "config.toml", lambda remotes: remotes.update(origin={"url": "s3://bucket/models"}))
     assert (tmp_path / "config.toml").read_text().startswith(text)
     assert read_config(tmp_path) == Config("none", ("shadow",), "night-run", {"origin": "s3://bucket/models"})
-    write_remote(tmp_path, "origin", None)
+    change_remotes(tmp_path / "config.toml", lambda remotes: remotes.pop("origin"))
     assert read_config(tmp_path).remotes == {}
     assert "# mine" in (tmp_path / "config.toml").read_text()
 
