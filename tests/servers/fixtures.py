@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from friday_store.storage import Storage, open_storage
+from tests.servers.given import GivenS3
 from tests.servers.ministack import Ministack
 from tests.servers.proxy import Proxy
 
@@ -57,9 +58,9 @@ class Proxied(Served):
 
 
 @pytest.fixture(scope="session")
-def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ministack]:
-    """The S3 server of this worker."""
-    with Ministack(tmp_path_factory.mktemp("ministack")) as server:
+def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ministack | GivenS3]:
+    """The S3 server of this worker, or the one that the environment names."""
+    with GivenS3.named() or Ministack(tmp_path_factory.mktemp("ministack")) as server:
         yield server
 
 
@@ -96,20 +97,20 @@ def proxied() -> Iterator[Callable[..., Proxy]]:
 
 
 @pytest.fixture
-def s3(ministack: Ministack, cloud_environment: None) -> Served:
+def s3(ministack: Ministack | GivenS3, cloud_environment: None) -> Served:
     """A place in S3."""
     return _s3(ministack, ministack.endpoint)
 
 
 @pytest.fixture
-def s3_proxied(ministack: Ministack, proxied: Callable[..., Proxy], cloud_environment: None) -> Proxied:
+def s3_proxied(ministack: Ministack | GivenS3, proxied: Callable[..., Proxy], cloud_environment: None) -> Proxied:
     """A place in S3, through a proxy."""
     proxy = proxied(ministack.endpoint)
     return Proxied(**vars(_s3(ministack, proxy.url)), proxy=proxy)
 
 
 @pytest.fixture
-def s3_unconditional(ministack: Ministack, proxied: Callable[..., Proxy], cloud_environment: None) -> Served:
+def s3_unconditional(ministack: Ministack | GivenS3, proxied: Callable[..., Proxy], cloud_environment: None) -> Served:
     """A place in an S3 that does not know ``If-None-Match``."""
     return _s3(ministack, proxied(ministack.endpoint, without=("if-none-match",)).url)
 
@@ -144,11 +145,12 @@ def cloud_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_GCE_CHECK", "true")
 
 
-def _s3(server: Ministack, endpoint: str) -> Served:
+def _s3(server: Ministack | GivenS3, endpoint: str) -> Served:
     bucket = f"models-{uuid.uuid4().hex[:12]}"
     server.bucket(bucket)
     options = {
-        "key": "test", "secret": "test-secret", "endpoint_url": endpoint, "client_kwargs": {"region_name": "us-east-1"},
+        "key": server.key, "secret": server.secret, "endpoint_url": endpoint,
+        "client_kwargs": {"region_name": "us-east-1"},
     }  # fmt: skip
     return Served(f"s3://{bucket}/store", options, bucket, endpoint, server.endpoint)
 

@@ -25,6 +25,7 @@ class Ministack:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.endpoint = ""
+        self.key, self.secret = "test", "test-secret"
 
     def __enter__(self) -> Self:
         for _ in range(3):
