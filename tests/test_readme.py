@@ -47,7 +47,7 @@ def bars(rows: int) -> pd.DataFrame:
 def test_the_python_blocks_run() -> None:
     """The Python of the README runs in order, and its assertions hold."""
     found = blocks("python")
-    assert len(found) == 3
+    assert len(found) >= 3
     space: dict[str, object] = {}
     for block in found:
         exec(compile(block, "README.md", "exec"), space)

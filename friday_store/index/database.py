@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from friday_store.errors import IntegrityError, StorageError
 from friday_store.index.schema import NAMES, TABLES, VERSION
+from friday_store.index.views import VIEWS
 
 _APPLICATION: Final = 0x46524459
 _PATIENCE: Final = 60.0
@@ -113,6 +114,8 @@ class Database:
                 raise DamagedIndexError("the index file is of another program or release")
             for statement in TABLES:
                 connection.execute(statement)
+            for name, text in VIEWS.items():
+                connection.execute(f"CREATE VIEW {name} AS {text}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
             connection.execute(f"PRAGMA application_id = {_APPLICATION}")
 

@@ -121,8 +121,9 @@ def seal(row: tuple[Any, ...]) -> int:
 
 def metric_rows(birth: int, folded: Folded) -> list[tuple[Any, ...]]:
     """Return the rows of ``model_metrics``; what is not a number becomes NULL."""
+    newest = {name: position for position, (name, *_) in enumerate(folded.metrics)}
     return [
-        (birth, position, name, None if math.isnan(value) else float(value), step, time)
+        (birth, name, position, None if math.isnan(value) else float(value), step, time, int(newest[name] == position))
         for position, (name, value, step, time) in enumerate(folded.metrics)
     ]
 

@@ -12,6 +12,8 @@ is up to date once the registry has answered a question.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     REAL,
     BigInteger,
@@ -23,12 +25,18 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeEngine
 
 _NUMBER: TypeEngine[float] = Double().with_variant(REAL, "sqlite")
 _BIRTH = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _where(condition: str) -> dict[str, Any]:
+    """Return the options of an index over the rows that meet a condition."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
 class Base(DeclarativeBase):
@@ -64,7 +72,8 @@ class ModelMetadata(Base):
     __tablename__ = "model_metadata"
     __table_args__ = (
         UniqueConstraint("model_name", "model_version"),
-        Index("model_by_precedence", "model_name", "stable", "precedence", "id"),
+        Index("model_by_precedence", "model_name", text("precedence DESC"), text("id DESC"), "stable"),
+        Index("version_by_status", "status", "id", **_where("status <> 'active'")),
     )
 
     id: Mapped[int] = mapped_column(_BIRTH, primary_key=True, autoincrement=False)
@@ -101,16 +110,18 @@ class ModelTag(Base):
 
 
 class ModelMetric(Base):
-    """One observation of one metric; ``value`` is None for what is not a number."""
+    """One observation of one metric; ``value`` is None for what is not a number, ``latest`` 1 for the newest."""
 
     __tablename__ = "model_metrics"
+    __table_args__ = (Index("version_by_metric", "name", "value", "version_id", **_where("latest = 1")),)
 
     version_id: Mapped[int] = mapped_column(ForeignKey("model_metadata.id"), type_=BigInteger, primary_key=True)
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
     position: Mapped[int] = mapped_column(Integer, primary_key=True)
-    name: Mapped[str] = mapped_column(Text)
     value: Mapped[float | None] = mapped_column(_NUMBER)
     step: Mapped[int | None] = mapped_column(BigInteger)
     time: Mapped[int] = mapped_column(BigInteger)
+    latest: Mapped[int] = mapped_column(SmallInteger)
 
 
 class ModelParent(Base):

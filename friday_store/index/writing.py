@@ -23,7 +23,7 @@ _IDS: Final = 20_000
 INSERT: Final = {
     "versions": insert("model_metadata", (*COLUMNS, "seal")),
     "tags": insert("model_tags", ("version_id", "tag")),
-    "metrics": insert("model_metrics", ("version_id", "position", "name", "value", "step", "time")),
+    "metrics": insert("model_metrics", ("version_id", "name", "position", "value", "step", "time", "latest")),
     "parents": insert("model_parents", ("version_id", "position", "parent")),
     "packs": insert("packs", ("name", "birth", "size")),
     "notes": insert("model_notes", ("version_id", "time", "digest")),

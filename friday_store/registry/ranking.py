@@ -3,8 +3,8 @@
 What was observed last counts. A version whose value is missing or not a number is passed over, and so are those that
 are deprecated or archived. Of equals, the one that was registered last wins.
 
-A model's own versions are gone through by their keys; over many models SQLite goes through the metric's values, in
-order where there is an index for it. The ``+`` keeps it from taking that index for the former.
+A model's own versions are gone through by their keys; over many models the metric's values are gone through in their
+order, which the index has, until a version passes. ``CROSS JOIN`` is how SQLite is told which.
 """
 
 from __future__ import annotations
@@ -36,10 +36,9 @@ _LOWER: Final = frozenset((
 _SPLITS: Final = ("train_", "training_", "val_", "valid_", "validation_", "test_", "cv_", "eval_", "mean_", "baseline_")
 _MARKS: Final = frozenset("*?[")
 _KEYS: Final = ("name", "tags", "status", "model_type")
-_LAST: Final = """x.value IS NOT NULL AND NOT EXISTS (
-  SELECT 1 FROM model_metrics y WHERE y.version_id = x.version_id AND +y.name = x.name AND y.position > x.position)"""
-_BY_VERSION: Final = f"model_metadata m CROSS JOIN model_metrics x ON x.version_id = m.id WHERE +x.name = ? AND {_LAST}"
-_BY_VALUE: Final = f"model_metrics x CROSS JOIN model_metadata m ON m.id = x.version_id WHERE x.name = ? AND {_LAST}"
+_NUMBER: Final = "x.name = ? AND x.latest = 1 AND x.value IS NOT NULL"
+_BY_VERSION: Final = f"model_metadata m CROSS JOIN model_metrics x ON x.version_id = m.id WHERE {_NUMBER}"
+_BY_VALUE: Final = f"model_metrics x CROSS JOIN model_metadata m ON m.id = x.version_id WHERE {_NUMBER}"
 
 
 def higher_is_better(metric: str) -> bool:

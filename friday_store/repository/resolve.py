@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import Final, Protocol
 
 import semver
 
@@ -20,6 +20,9 @@ from friday_store.errors import AmbiguousRevisionError, ModelNotFoundError
 from friday_store.index import Index, VersionRow
 from friday_store.log import Log, State
 from friday_store.refs import Ref, Revision
+
+_HIGHEST: Final = "SELECT model_id FROM model_metadata WHERE model_name = ? ORDER BY precedence DESC, id DESC LIMIT 1"
+_HIGHEST_RELEASE: Final = _HIGHEST.replace("WHERE", "WHERE stable = 1 AND")
 
 
 class Names(Protocol):
@@ -99,9 +102,7 @@ class Now:
         return self._ids(sql, (name, version))
 
     def highest(self, name: str, *, stable_first: bool) -> Iterable[str]:
-        order = "m.stable DESC, m.precedence DESC, m.id DESC" if stable_first else "m.precedence DESC, m.id DESC"
-        sql = f"SELECT m.model_id FROM model_metadata m WHERE m.model_name = ? ORDER BY {order} LIMIT 1"  # noqa: S608
-        return self._ids(sql, (name,))
+        return (stable_first and self._ids(_HIGHEST_RELEASE, (name,))) or self._ids(_HIGHEST, (name,))
 
     def newest(self, name: str) -> Iterable[str]:
         return self._ids("SELECT model_id FROM model_metadata WHERE model_name = ? ORDER BY id DESC LIMIT 1", (name,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sqlite3
 import subprocess
@@ -122,6 +123,14 @@ def wrong_state(path: Path) -> None:
     connection.close()
 
 
+def older_schema(path: Path) -> None:
+    """Let it be what an older release made."""
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 1")
+        connection.execute("DROP INDEX version_by_metric")
+    connection.close()
+
+
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "deleted": lambda path: path.unlink(),
     "empty": lambda path: path.write_bytes(b""),
@@ -133,6 +142,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     ),
     "no database": lambda path: path.write_bytes(b"not a database" * 1000),
     "another program's": foreign_schema,
+    "an older release's": older_schema,
     "a table gone": dropped_table,
     "no memory of itself": emptied_state,
     "of another history": wrong_state,
@@ -269,6 +279,67 @@ def test_an_index_in_memory(tmp_path: Path) -> None:
         before = list(registry.repository.index.dump())
         registry.repository.index.rebuild()
         assert before == list(registry.repository.index.dump())
+
+
+def test_the_newest_observation_is_marked(store: Path) -> None:
+    """Of each metric of each version, the observation that counts is marked, and no other."""
+    with opened(store) as registry:
+        registry.log_metrics("m:1.0.2", {"rmse": 0.75, "late": 1})
+        marked = registry.repository.index.rows(
+            "SELECT m.model_version, x.name, x.value FROM model_metrics x JOIN model_metadata m ON m.id = x.version_id "
+            "WHERE x.latest = 1 AND m.model_name = 'm' ORDER BY m.precedence, x.name"
+        )
+        expected = [
+            (record["version"], name, None if math.isnan(value) else value)
+            for record in reversed(registry.get_model_versions("m"))
+            for name, value in sorted(record["metrics"].items())
+        ]
+        assert expected == marked
+
+
+VIEWED: dict[str, list[tuple[Any, ...]]] = {
+    "SELECT name, version, versions FROM models ORDER BY name": [("m", "1.0.2", 3), ("team/other", "2.0.0-rc.1+b", 1)],
+    "SELECT version, status, tags, aliases FROM versions WHERE name = 'm' ORDER BY created": [
+        ("1.0.0", "active", "t, t0", None),
+        ("1.0.1", "staging", "t1", None),
+        ("1.0.2", "active", "t, t2", "production"),
+    ],
+    "SELECT version, value FROM metrics WHERE metric = 'rmse' AND name = 'm' ORDER BY version": [
+        ("1.0.0", 0.0),
+        ("1.0.1", float("inf")),
+        ("1.0.2", 1.0),
+    ],
+    "SELECT value, step FROM observed WHERE version = '1.0.1' AND metric = 'rmse' ORDER BY position": [
+        (0.5, None),
+        (0.125, 3),
+        (float("inf"), None),
+    ],
+    "SELECT version FROM tags WHERE tag = 't' ORDER BY version": [("1.0.0",), ("1.0.2",)],
+    "SELECT name, alias, version FROM aliases": [("m", "production", "1.0.2")],
+    "SELECT version, parent_name, parent_version FROM lineage ORDER BY version": [
+        ("1.0.1", "m", "1.0.0"),
+        ("1.0.2", "m", "1.0.1"),
+    ],
+    "SELECT parameter, value FROM parameters": [("depth", 3)],
+    "SELECT DISTINCT created < updated, substr(created, 5, 1) || substr(created, 11, 1) FROM versions": [
+        (0, "- "),
+        (1, "- "),
+    ],
+}
+
+
+@pytest.mark.parametrize("sql", VIEWED)
+def test_views_for_people(tmp_path: Path, sql: str) -> None:
+    """Each view says what the registry says, in words and readable times, to any client of the database."""
+    with opened(tmp_path / "r") as registry:
+        filled(registry)
+        registry.register_model({"a": 1}, "team/other", "3.0.0-rc.1", hyperparameters={"depth": 3}, parents=[])
+        registry.delete_model("team/other", "2.0.0-rc.1+b" if "parameter" in sql else "3.0.0-rc.1")
+        registry.list_models()
+    connection = sqlite3.connect(f"file:{tmp_path / 'r' / 'index.db'}?mode=ro", uri=True)
+    found = connection.execute(sql).fetchall()
+    connection.close()
+    assert sorted(VIEWED[sql], key=repr) == sorted(found, key=repr)
 
 
 def test_refs_are_found(store: Path) -> None:

@@ -1,0 +1,94 @@
+"""How long questions take in a registry of many versions: ``python tests/benchmarks/queries.py [VERSIONS] [FOLDER]``.
+
+Makes the registry in FOLDER unless it is there (two hundred versions of each model, in transactions of ten thousand),
+then asks each question again and again, warm, in one process, and writes the median, best and worst in ms.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from friday_store import ModelOperations
+from friday_store.plugins import Plugins
+
+PER_MODEL: Final = 200
+TRANSACTION: Final = 10_000
+FRAMES: Final = ("1m", "5m", "1h", "4h", "1d")
+SYMBOLS: Final = tuple(f"S{number:03d}" for number in range(100))
+
+
+def versions(count: int) -> Iterator[dict[str, Any]]:
+    """Iterate over the arguments of so many registrations, the same each time."""
+    source = random.Random(8)
+    for number in range(count):
+        model, place = number % max(1, count // PER_MODEL), number // max(1, count // PER_MODEL)
+        symbol, frame = SYMBOLS[model % len(SYMBOLS)], FRAMES[model // len(SYMBOLS) % len(FRAMES)]
+        yield {
+            "model": {"threshold": number},
+            "model_name": f"{symbol}_{frame}_close_{model}",
+            "model_version": f"1.{place // 10}.{place % 10}",
+            "model_type": ("Ridge", "RandomForestRegressor")[number % 2],
+            "tags": [symbol, frame, "close", *(["reviewed"] if number % 7 == 0 else [])],
+            "metrics": {"rmse": source.random(), "r2": source.uniform(-1, 1), "mae": source.random()},
+            "hyperparameters": {"alpha": source.choice([0.1, 1.0, 10.0]), "max_depth": source.randrange(20)},
+            "metadata": {"region": source.choice(["eu", "us", "asia"]), "run": {"number": number}},
+        }
+
+
+def make(registry: ModelOperations, count: int) -> float:
+    """Register so many versions, and return how many a second, with the index."""
+    start = time.perf_counter()
+    done = 0
+    pending: list[dict[str, Any]] = []
+    for one in versions(count):
+        pending.append(one)
+        if len(pending) == TRANSACTION or done + len(pending) == count:
+            registry.register_models(pending)
+            done += len(pending)
+            pending = []
+            sys.stdout.write(f"  {done} made, {done / (time.perf_counter() - start):,.0f} a second\n")
+    return count / (time.perf_counter() - start)
+
+
+def questions(registry: ModelOperations) -> dict[str, Callable[[], object]]:
+    """Return the questions by what they are."""
+    name = registry.model_names()[0]
+    return {
+        "latest version of a model": lambda: registry.get_latest_version(name),
+        "record of a version": lambda: registry.get_model_metadata(f"{name}:1.3.0"),
+        "list_models(limit=50)": lambda: registry.list_models(limit=50),
+        "list_models(order_by='-created_at', limit=50)": lambda: registry.list_models(order_by="-created_at", limit=50),
+        "page of 50 by a tag that 1 in 100 has": lambda: registry.list_models(tags=["S042"], limit=50),
+        "page of 50 by a tag that 1 in 5 has": lambda: registry.list_models(tags=["1d"], limit=50),
+        "... newest first": lambda: registry.list_models(tags=["1d"], order_by="-created_at", limit=50),
+        "best of a model by metric": lambda: registry.find_best_model(name, "rmse"),
+        "best of all by metric": lambda: registry.find_best_model(None, "rmse"),
+        "best by metric with a tag": lambda: registry.find_best_model({"tags": ["S042"]}, "rmse"),
+    }
+
+
+def main() -> None:
+    """Make the registry, ask, and print."""
+    count = int(sys.argv[1]) if sys.argv[1:] else 100_000
+    folder = Path(sys.argv[2] if sys.argv[2:] else f"queries-{count}")
+    with ModelOperations(folder, plugins=Plugins(()), actor="bench") as registry:
+        if not registry.repository.born:
+            sys.stdout.write(f"made {make(registry, count):,.0f} versions a second\n")
+        for what, ask in questions(registry).items():
+            ask()
+            taken = []
+            for _ in range(15):
+                start = time.perf_counter()
+                ask()
+                taken.append(1000 * (time.perf_counter() - start))
+            sys.stdout.write(f"{statistics.median(taken):9.2f} {min(taken):9.2f} {max(taken):9.2f}  {what}\n")
+
+
+if __name__ == "__main__":
+    main()
