@@ -34,6 +34,11 @@ def digest_all(blocks: Iterable[Buffer]) -> bytes:
     return hasher.digest()
 
 
+def hasher() -> blake3:
+    """Return a digest in the making: ``update`` it with blocks, then ask for its ``digest()``."""
+    return blake3()
+
+
 def short(text: str) -> str:
     """Return the part of a hex digest that is shown to people."""
     return text[:SHOWN]

@@ -69,6 +69,11 @@ def _distribution(root: str) -> tuple[str, str] | None:
         return None
 
 
+def distribution_of(root: str) -> str:
+    """Return the distribution that a top-level module comes from; the module's name where that is not known."""
+    return _KNOWN.get(root, root)
+
+
 _KNOWN: Final = {"sklearn": "scikit-learn", "numpy": "numpy", "scipy": "scipy", "pandas": "pandas", "joblib": "joblib"}
 
 

@@ -8,11 +8,14 @@ same hooks. Hooks return values and keep no state; each is called once per :clas
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, overload, runtime_checkable
 
 import pluggy
+
+from friday_store.digest import Buffer
+from friday_store.errors import SerializationError
 
 if TYPE_CHECKING:
     import click
@@ -29,31 +32,95 @@ class Part(NamedTuple):
 
     Attributes:
         name: Unique within the model; printable ASCII without ``/``-leading or ``..``.
-        data: The bytes: any contiguous buffer. It is hashed and written as it is and never copied, so it must
-            not change until the registration returns.
+        data: The bytes: any contiguous buffer; or, for a part that may be larger than memory, an iterable of such
+            buffers, read once, in order. How a stream is divided does not matter: its chunks, and so its digest,
+            are those of the same bytes in one buffer. A buffer is hashed and written where it lies, on other
+            threads, so it must not change until the registration returns; a block of a stream is let go of once
+            it is written, and must not be used again for the next.
         opaque: Whether this is a file as somebody made it, whose own digest is then recorded too, so that
             ``b3sum`` can check an export.
     """
 
     name: str
-    data: bytes | bytearray | memoryview
+    data: Buffer | Iterable[Buffer]
     opaque: bool = False
+
+    @property
+    def streamed(self) -> bool:
+        """Whether ``data`` is an iterable of buffers and not one buffer."""
+        try:
+            memoryview(self.data)  # type: ignore[arg-type]
+        except TypeError:
+            return True
+        return False
+
+    def blocks(self) -> Iterator[memoryview]:
+        """Yield the part's bytes in order, as flat views; a stream can be asked for them once.
+
+        Raises:
+            SerializationError: ``data`` is neither a contiguous buffer nor an iterable of them.
+        """
+        data: Any = self.data
+        if not self.streamed:
+            yield self._flat(data)
+        elif isinstance(data, Iterable) and not isinstance(data, str):
+            yield from map(self._flat, data)
+        else:
+            raise SerializationError(f"part {self.name!r} has {type(data).__qualname__} where bytes are expected")
+
+    def view(self) -> memoryview:
+        """Return the part's bytes as one view; a stream is put together in memory for it."""
+        found = list(self.blocks())
+        return found[0] if len(found) == 1 else memoryview(b"".join(found))
+
+    def _flat(self, block: Any) -> memoryview:
+        try:
+            return memoryview(block).cast("B")
+        except TypeError as error:
+            what = "is not contiguous" if isinstance(block, memoryview) else f"holds {type(block).__qualname__}"
+            raise SerializationError(f"part {self.name!r} {what}, where contiguous bytes are expected") from error
 
 
 @runtime_checkable
 class Serializer(Protocol):
-    """A model format.
+    """A model format: how a kind of model becomes named parts, and comes back from them.
 
-    Laws: ``load({p.name: p.data for p in dump(m)}, format)`` gives a model that predicts as ``m`` does; ``dump`` of
-    the same model in the same environment gives the same parts where ``deterministic`` is true; ``load`` reads
-    every ``format`` up to its own, and raises for a newer one; ``check`` needs no import of the framework.
+    What every format promises; :class:`friday_store.testing.SerializerTests` checks it:
+
+    * *Round trip.* ``load({p.name: p.view() for p in dump(m)}, format)`` gives a model that predicts as ``m`` does,
+      also in another process on another machine of the same kind. Neither ``dump`` nor ``load`` changes what it reads.
+    * *Nothing is imported before it must be.* Importing the plugin, ``accepts``, ``check``, ``describe``, and
+      ``from_file`` where the format allows it, do not import the framework. ``accepts`` looks at the type's module.
+    * *Reading never guesses.* Parts reach ``load`` only under the recorded name of the format, and after ``check``
+      and the digests have let them through. Parts that are cut short, or of another format, raise
+      :class:`SerializationError`; nothing is interpreted by code of another format.
+    * *Older stores load.* ``load`` reads every ``format`` from 1 up to its own (or the format has
+      :meth:`Migrating.migrate`), and refuses a newer one. A change of layout needs a new number; a number that was
+      released means one layout for ever. ``name`` never changes.
+    * *Equal models give equal bytes* where ``deterministic`` is true: ``dump`` of the same model in the same
+      environment twice gives the same parts in the same order. So no times, addresses, random ids or set orders.
+    * *Structure decides.* What can change by itself is a part of its own (a layer, a tree, a table), under a name
+      that stays; two versions share the chunks of parts that did not change. Big numeric buffers are parts
+      themselves, uncompressed, so that they load as views of the mapped store: no copy.
+    * *Memory.* ``dump`` may be a generator, and parts may be streams: what was yielded is let go of, so that models
+      larger than memory can be written. Buffers that ``load`` is given are private to the model and writable: it may
+      keep views of them. Pages that it changes are its own.
+    * *Safety is stated, not hoped for.* ``data``: loading runs no code that the bytes choose, whatever they are;
+      ``typed``: it makes objects only of types on a list that is never read from the bytes; ``code``: anything else,
+      and what a plugin does not know. No format falls back to another loader.
+    * *Failures are named.* What cannot be written raises :class:`SerializationError` that names the attribute at
+      fault. A missing framework may simply raise ``ImportError``: with :class:`Requiring` the core turns it into a
+      :class:`PluginError` whose hint installs it. No network, no files besides those that were given.
+
+    What a format may have besides, each a small protocol of its own: :class:`Requiring` (what to install),
+    :class:`Describing` (what is inside, without loading), :class:`Migrating` (older layouts rewritten).
 
     Attributes:
         name: Lower-case identifier recorded in every artifact, such as ``pickle5``.
         format: The version of the layout that ``dump`` writes, from 1.
-        safety: ``data`` when loading cannot run code, ``typed`` when it makes only listed types, else ``code``.
+        safety: ``data``, ``typed`` or ``code``, as above.
         deterministic: Whether equal models give equal bytes.
-        suffix: File suffix of the native single file, such as ``.pkl``.
+        suffix: File suffix of the native single file, such as ``.pkl``; empty when there is none of its own.
     """
 
     name: str
@@ -63,7 +130,10 @@ class Serializer(Protocol):
     suffix: str
 
     def accepts(self, model: object) -> bool:
-        """Whether this format is the natural one for ``model``; called only when none was asked for."""
+        """Whether this format is the natural one for ``model``; called only when none was asked for.
+
+        Answers for any object at all, fast, without importing anything and without raising.
+        """
 
     def dump(self, model: Any) -> Iterable[Part]:
         """Write ``model`` as parts, in the order in which ``load`` reads them.
@@ -76,6 +146,9 @@ class Serializer(Protocol):
         """Make the model from its parts.
 
         The buffers are private and writable: a model may keep views of them instead of copies.
+
+        Raises:
+            SerializationError: The parts do not make a model, or are of a newer format.
         """
 
     def check(self, parts: Mapping[str, memoryview]) -> None:
@@ -86,10 +159,62 @@ class Serializer(Protocol):
         """
 
     def to_file(self, parts: Mapping[str, memoryview]) -> Iterable[bytes | memoryview]:
-        """Return the native single file, without loading the model: the blocks to write one after the other."""
+        """Return the native single file, without loading the model: the blocks to write one after the other.
+
+        Raises:
+            SerializationError: The format has no single file, or these parts make none.
+        """
 
     def from_file(self, data: memoryview) -> Iterable[Part]:
-        """Return the parts of a native single file, without loading the model."""
+        """Return the parts of a native single file, without loading the model.
+
+        Raises:
+            SerializationError: The file is of another format, or damaged.
+        """
+
+
+@runtime_checkable
+class Requiring(Protocol):
+    """A format that needs something installed.
+
+    Attributes:
+        requires: What ``pip install`` would be given, the framework first, such as ``("torch>=2.10", "numpy")``.
+            The installed versions are recorded with every version of a model. Empty for none.
+    """
+
+    requires: Sequence[str]
+
+
+@runtime_checkable
+class Describing(Protocol):
+    """A format that can say what is inside a model without loading it."""
+
+    def describe(self, parts: Mapping[str, memoryview]) -> Mapping[str, Any]:
+        """Return a small mapping of plain values: names, shapes, dtypes, operators, versions of the framework.
+
+        Reads headers and not weights, imports no framework, and runs nothing that the bytes choose. What it returns
+        is recorded with the version if ``dump`` gave its parts as a list, and is shown by ``show``; 64 KiB at most.
+        The layout is the current one, already checked.
+
+        Raises:
+            SerializationError: The parts say nothing that can be understood.
+        """
+
+
+@runtime_checkable
+class Migrating(Protocol):
+    """A format whose older layouts are rewritten, so that its other methods know the current one only."""
+
+    def migrate(self, parts: Mapping[str, memoryview], format: int) -> Mapping[str, memoryview]:  # noqa: A002
+        """Return the parts of an older layout in the current one; nothing in the store changes.
+
+        Args:
+            parts: As stored; buffers that stay as they are should be passed on, not copied.
+            format: The layout that they are in, from 1 and below ``format`` of the serializer.
+
+        Raises:
+            SerializationError: The parts are not of that layout.
+        """
 
 
 @runtime_checkable

@@ -15,7 +15,7 @@ Byte formats (canonical MessagePack maps, see :mod:`friday_store.codec`; ``*`` m
 
 A version's digest (``model_id``) is that of its envelope. ``facts`` holds the user's sections, each plain data:
 ``metrics``, ``metadata``, ``hyperparameters``, ``training_data``, ``feature_importance``, ``pipeline_steps``,
-``dependencies``, ``environment``, ``evaluation``, ``input_schema``.
+``dependencies``, ``environment``, ``evaluation``, ``input_schema``, ``contents``.
 """
 
 from __future__ import annotations

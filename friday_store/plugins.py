@@ -169,6 +169,11 @@ class Plugins:
         for owner, _ in self._answers("register_commands", group=group):
             _LOGGER.debug("plugin %s added its commands", owner)
 
+    def attempt(self, serializer: Serializer, question: Callable[[], _T]) -> _T | None:
+        """Return the answer to a question that a format's plugin may fail at; then None, and it is reported."""
+        owner = self._owners.get(serializer.name, BUILT_IN)
+        return question() if owner == BUILT_IN else self._ask(owner, question)
+
     def _implementations(self, hook: str) -> list[Any]:
         self._load()
         assert self._manager is not None

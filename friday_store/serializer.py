@@ -1,28 +1,49 @@
 """From a model to its parts and back, over the serializer plugins. Knows no store.
 
 Writing picks the format that was asked for, or the first that accepts the model. Reading never guesses and never
-falls back: the recorded format's plugin reads the parts, after it has checked that they are of that format.
+falls back: the recorded format's plugin reads the parts, after it has checked that they are of that format. Parts of
+an older layout are first brought into the current one by a format that can (:class:`~hookspecs.Migrating`).
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+import importlib.metadata
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from friday_store.errors import FridayStoreError, SerializationError
-from friday_store.hookspecs import Part, Serializer
+from friday_store import codec, environment
+from friday_store.errors import FridayStoreError, InvalidValueError, PluginError, SerializationError
+from friday_store.hookspecs import Describing, Migrating, Part, Requiring, Serializer
 from friday_store.plugins import Plugins
 
 FILE: Final = "file"
+_CONTENTS_CAP: Final = 64 << 10
 
 
 class Dumped(NamedTuple):
-    """A model as parts, and the format that they are in."""
+    """A model as parts, and the format that they are in.
+
+    Attributes:
+        serializer: The format.
+        parts: Its parts; to be read once.
+        listed: The same parts if the format gave all of them at once as buffers, so that they can be read again.
+    """
 
     serializer: Serializer
     parts: Iterable[Part]
+    listed: Sequence[Part] | None = None
+
+
+def chosen(plugins: Plugins, model: object, name: str | None = None) -> Serializer:
+    """Return the format that :func:`dump` would use.
+
+    Raises:
+        PluginError: No such format is installed.
+    """
+    return plugins.serializer_for(model) if name is None else plugins.serializer(name)
 
 
 def dump(plugins: Plugins, model: Any, name: str | None = None) -> Dumped:
@@ -34,41 +55,41 @@ def dump(plugins: Plugins, model: Any, name: str | None = None) -> Dumped:
         name: The format, of the model or of the file; None lets the model decide, and takes a file as opaque.
 
     Raises:
-        PluginError: No such format is installed.
+        PluginError: No such format is installed, or its framework is missing.
         SerializationError: The model cannot be written in it; the message names the attribute at fault.
     """
-    serializer = plugins.serializer_for(model) if name is None else plugins.serializer(name)
-    with _mapped(serializer, model):
+    serializer = chosen(plugins, model, name)
+    doing = f"the format {serializer.name!r} cannot write a {type(model).__qualname__}"
+    with _named(serializer, doing):
         if isinstance(model, Path) and serializer.name != FILE:
             [whole] = plugins.serializer(FILE).dump(model)
-            parts = serializer.from_file(memoryview(whole.data))
+            parts = serializer.from_file(whole.view())
         else:
             parts = serializer.dump(model)
-        return Dumped(serializer, _checked(serializer, model, parts))
+        listed = parts if isinstance(parts, list | tuple) and not any(_is_stream(part) for part in parts) else None
+        return Dumped(serializer, _checked(serializer, doing, parts), listed)
 
 
-def _checked(serializer: Serializer, model: Any, parts: Iterable[Part]) -> Iterator[Part]:
-    """Yield the parts; a format may make them one at a time, and fail at any of them."""
+def _is_stream(part: Any) -> bool:
+    return not isinstance(part, Part) or part.streamed
+
+
+def _checked(serializer: Serializer, doing: str, parts: Iterable[Part]) -> Iterator[Part]:
+    """Yield the parts; a format may make them one at a time, and fail at any of them, or in the middle of one."""
     names: set[str] = set()
-    with _mapped(serializer, model):
+    with _named(serializer, doing):
         for part in parts:
-            memoryview(part.data)
-            if not isinstance(part.name, str) or part.name in names:
+            if not isinstance(part, Part) or not isinstance(part.name, str):
+                raise SerializationError(f"the format {serializer.name!r} wrote something that is no part")
+            if part.name in names:
                 raise SerializationError(f"the format {serializer.name!r} wrote two parts called {part.name!r}")
             names.add(part.name)
-            yield part
+            yield part._replace(data=_flowing(serializer, doing, part)) if part.streamed else part
 
 
-@contextlib.contextmanager
-def _mapped(serializer: Serializer, model: Any) -> Iterator[None]:
-    try:
-        yield
-    except FridayStoreError:
-        raise
-    except Exception as error:
-        raise SerializationError(
-            f"the format {serializer.name!r} cannot write a {type(model).__qualname__}: {type(error).__name__}: {error}"
-        ) from error
+def _flowing(serializer: Serializer, doing: str, part: Part) -> Iterator[memoryview]:
+    with _named(serializer, doing):
+        yield from part.blocks()
 
 
 def load(plugins: Plugins, name: str, version: int, parts: Mapping[str, memoryview]) -> Any:
@@ -81,22 +102,117 @@ def load(plugins: Plugins, name: str, version: int, parts: Mapping[str, memoryvi
         parts: The parts by name.
 
     Raises:
-        PluginError: No such format is installed.
-        SerializationError: The parts are not of that format, or what made them is missing here.
+        PluginError: No such format is installed, or what the model is made of is not.
+        SerializationError: The parts are not of that format.
     """
     serializer = plugins.serializer(name)
+    with _named(serializer, f"the model's {name} parts are whole, and loading them failed", _COMPARE):
+        return serializer.load(*_current(serializer, version, parts))
+
+
+def to_file(plugins: Plugins, name: str, version: int, parts: Mapping[str, memoryview]) -> Iterator[bytes | memoryview]:
+    """Yield the blocks of the native single file that verified parts make; nothing is loaded.
+
+    Raises:
+        PluginError: No such format is installed.
+        SerializationError: The parts are not of that format, or make no single file.
+    """
+    serializer = plugins.serializer(name)
+    with _named(serializer, f"the model's {name} parts are whole, and making one file of them failed", _COMPARE):
+        yield from serializer.to_file(_current(serializer, version, parts)[0])
+
+
+def contents(serializer: Serializer, version: int, parts: Mapping[str, memoryview]) -> dict[str, Any]:
+    """Return what a format says is inside a model, as plain data, without loading it; empty if it says nothing.
+
+    Args:
+        serializer: The format.
+        version: The recorded version of it.
+        parts: Verified parts.
+
+    Raises:
+        SerializationError: The parts are not of that format, or what the format says is not small and plain.
+    """
+    if not isinstance(serializer, Describing):
+        return {}
+    with _named(serializer, f"the format {serializer.name!r} cannot say what the model's parts hold"):
+        said = serializer.describe(_current(serializer, version, parts)[0])
+        try:
+            found = codec.normalise_map(said, "contents")
+        except InvalidValueError as error:
+            raise SerializationError(f"the format {serializer.name!r} describes a model: {error}") from error
+    if len(codec.encode(found)) > _CONTENTS_CAP:
+        raise SerializationError(f"the format {serializer.name!r} describes a model at more length than 64 KiB")
+    return found
+
+
+def missing(serializer: Serializer) -> list[str]:
+    """Return which of the distributions that a format requires are not installed, as they are required."""
+    return [wanted for wanted in _required(serializer) if _version(wanted) is None]
+
+
+def requirements(serializer: Serializer) -> dict[str, str]:
+    """Return the distributions that a format requires, with the versions that are installed."""
+    found = ((_distribution(wanted), _version(wanted)) for wanted in _required(serializer))
+    return {name: version for name, version in found if version is not None}
+
+
+def _required(serializer: Serializer) -> Sequence[str]:
+    return serializer.requires if isinstance(serializer, Requiring) else ()
+
+
+def _distribution(wanted: str) -> str:
+    return re.split(r"[^A-Za-z0-9._-]", wanted.strip(), maxsplit=1)[0]
+
+
+def _version(wanted: str) -> str | None:
+    try:
+        return importlib.metadata.version(_distribution(wanted))
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _current(
+    serializer: Serializer, version: int, parts: Mapping[str, memoryview]
+) -> tuple[Mapping[str, memoryview], int]:
+    """Return checked parts and their layout: the current one, where the format rewrites older ones."""
     if version > serializer.format:
         raise SerializationError(
-            f"the model is in {name} format {version}, and the installed plugin reads up to {serializer.format}",
-            hint=f"pip install --upgrade friday-store-{name}",
+            f"the model is in {serializer.name} format {version}, and the installed plugin reads up to "
+            f"{serializer.format}",
+            hint=f"pip install --upgrade friday-store-{serializer.name}",
         )
+    if version < serializer.format and isinstance(serializer, Migrating):
+        parts, version = serializer.migrate(parts, version), serializer.format
+    serializer.check(parts)
+    return parts, version
+
+
+_COMPARE: Final = "compare the recorded dependencies with what is installed: friday-store show --env"
+
+
+@contextlib.contextmanager
+def _named(serializer: Serializer, doing: str, hint: str | None = None) -> Iterator[None]:
+    """Turn whatever a format raises into one kind of error, and a missing framework into what installs it."""
     try:
-        serializer.check(parts)
-        return serializer.load(parts, version)
+        yield
     except FridayStoreError:
         raise
-    except Exception as error:
-        raise SerializationError(
-            f"the model's {name} parts are whole, and loading them failed: {type(error).__name__}: {error}",
-            hint="compare the recorded dependencies with what is installed: friday-store show --env",
+    except ImportError as error:
+        lacking = missing(serializer) or _absent(serializer, error)
+        if not lacking:
+            raise SerializationError(f"{doing}: {type(error).__name__}: {error}", hint=hint) from error
+        named = " and ".join(_distribution(each) for each in lacking)
+        raise PluginError(
+            f"the format {serializer.name!r} needs {named} for this, not installed here: {error}",
+            hint=f"pip install {' '.join(repr(each) if _distribution(each) != each else each for each in lacking)}",
         ) from error
+    except Exception as error:
+        raise SerializationError(f"{doing}: {type(error).__name__}: {error}", hint=hint) from error
+
+
+def _absent(serializer: Serializer, error: ImportError) -> list[str]:
+    """Return what to install for a module that was not found: what the format requires, else the module's own."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return []
+    return list(_required(serializer)[:1]) or [environment.distribution_of(error.name.partition(".")[0])]

@@ -49,19 +49,20 @@ def get(session: Session, /, *, revision: str, dest: Path | None, force: bool) -
 
     DEST is a file or a folder; without it the file is called NAME-VERSION, with the suffix of its format.
     """
+    from friday_store import serializer
     from friday_store.storage.local import publish_file
 
     registry = session.registry()
     row = named(registry, revision)
     artifact = registry.repository.artifact(registry.repository.manifest(row).artifact)
-    serializer = registry.plugins.serializer(artifact.serializer)
-    own = Path(f"{row.model_name.rpartition('/')[2]}-{row.model_version}{serializer.suffix}")
+    suffix = registry.plugins.serializer(artifact.serializer).suffix
+    own = Path(f"{row.model_name.rpartition('/')[2]}-{row.model_version}{suffix}")
     target = own if dest is None else dest / own if dest.is_dir() else dest
     if target.exists() and not force:
         raise Refusal(f"{target} exists", 4, shlex.join(["friday-store", "get", "--force", revision, str(target)]))
     parts = registry.repository.parts(artifact)
-    serializer.check(parts)
-    written = publish_file(target, serializer.to_file(parts), replace=force)
+    blocks = serializer.to_file(registry.plugins, artifact.serializer, artifact.format, parts)
+    written = publish_file(target, blocks, replace=force)
     record = {
         "path": str(target),
         "size_bytes": written,

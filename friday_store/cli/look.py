@@ -151,7 +151,7 @@ def _described(record: Mapping[str, Any], above: str, *, environment: bool) -> s
         ]
     )
     sections = ["metrics", "hyperparameters", "training_data", "evaluation", "feature_importance", "metadata"]
-    sections += ["input_schema", *(["dependencies", "environment"] if environment else [])]
+    sections += ["input_schema", "contents", *(["dependencies", "environment"] if environment else [])]
     for name in sections:
         if record[name]:
             lines += ["", click.style(name, bold=True), *pairs(_items(record[name]), "  ")]

@@ -26,6 +26,7 @@ from friday_store.errors import SerializationError
 from friday_store.hookspecs import Part, Safety
 
 _MOST_ARRAYS: Final = 100_000
+_SHOWN: Final = 500
 _UNNAMED: Final = b"one array without a name"
 
 
@@ -109,6 +110,12 @@ class Numpy:
         heads = _heads(parts)
         if set(parts) != {"arrays", *(f"array/{number}" for number in range(len(heads)))}:
             raise SerializationError("these parts are not those of a numpy model")
+
+    def describe(self, parts: Mapping[str, memoryview]) -> dict[str, Any]:
+        """Return name, dtype and shape of the first 500 arrays, and how many there are."""
+        heads = _heads(parts)
+        shown = {head["name"]: f"{head['dtype']}{head['shape']}" for head in heads[:_SHOWN]}
+        return {"arrays": shown, "count": len(heads)}
 
     def to_file(self, parts: Mapping[str, memoryview]) -> list[memoryview]:
         import numpy as np

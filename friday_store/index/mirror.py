@@ -23,6 +23,8 @@ SECTIONS: Final = (
     "metrics", "metadata", "hyperparameters", "training_data", "feature_importance", "pipeline_steps",
     "dependencies", "environment", "evaluation", "input_schema",
 )  # fmt: skip
+LATER: Final = ("contents",)
+"""Sections that came later: in the index only where a version has them, so that older indexes stay the same."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ def fold(manifest: Manifest, notes: Iterable[tuple[bytes, Note]]) -> Folded:
         notes: Digest and note, in any order.
     """
     details = {section: manifest.facts.get(section, {}) for section in SECTIONS}
+    details |= {section: manifest.facts[section] for section in LATER if section in manifest.facts}
     metrics: list[tuple[str, float, int | None, int]]
     metrics = [(name, value, None, manifest.time) for name, value in sorted(details["metrics"].items())]
     description, status, updated = manifest.description, STATUS, manifest.time

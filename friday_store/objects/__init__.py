@@ -14,8 +14,8 @@ from typing import Final, Self
 from friday_store.digest import SHORTEST, Buffer, digest_of
 from friday_store.errors import IntegrityError, ModelNotFoundError
 from friday_store.hookspecs import Part
-from friday_store.manifest import Artifact, PartEntry
-from friday_store.objects.chunking import Compression, Cut, cut, framed, frames
+from friday_store.manifest import Artifact
+from friday_store.objects.chunking import Compression, Cut, Tally, cut, framed, frames
 from friday_store.objects.memo import Memo
 from friday_store.objects.pack import FOLDER, Directory, Frame, Kind, PackWriter, read_directory
 from friday_store.objects.reading import Load, whole
@@ -295,30 +295,21 @@ class Batch:
         Args:
             serializer: The format's name.
             version: The format's version.
-            parts: The parts, with unique names; their buffers are read, not copied.
+            parts: The parts, with unique names; their buffers are read, not copied, and let go of once written:
+                of parts that are made one after the other, and of streams, at most 64 MiB are held.
         """
-        entries: list[tuple[str, int, bool, list[bytes]]] = []
+        tallies: list[Tally] = []
 
         def cuts() -> Iterator[Cut]:
             for part, pieces in cut(parts, self._store.compression):
-                whole_size = sum(len(piece.data) for piece in pieces)
-                entries.append((part.name, whole_size, part.opaque, []))
-                opaque.append(part.data)
-                yield from pieces
+                tallies.append(Tally(part))
+                yield from tallies[-1].counted(pieces)
 
-        opaque: list[Buffer] = []
         for piece, new, stored in frames(cuts(), self._known):
             if isinstance(new, Frame):
                 self._opened().add(new, stored)
-            entries[piece.part][3].append(new.digest if isinstance(new, Frame) else new)
-        artifact = Artifact(
-            serializer,
-            version,
-            tuple(
-                PartEntry(name, size, b"".join(digests), digest_of(data) if whole_file else None)
-                for (name, size, whole_file, digests), data in zip(entries, opaque, strict=True)
-            ),
-        )
+            tallies[piece.part].add(new.digest if isinstance(new, Frame) else new)
+        artifact = Artifact(serializer, version, tuple(tally.entry() for tally in tallies))
         return self.put(Kind.ARTIFACT, artifact.to_bytes()), artifact
 
     def copy(self, frame: Frame, stored: Buffer) -> None:

@@ -18,14 +18,14 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import chain
+from itertools import chain, islice
 from typing import Final, Literal, NamedTuple
 
 import zstandard
 
-from friday_store.digest import Buffer, digest_of
-from friday_store.errors import SerializationError
+from friday_store.digest import Buffer, digest_of, hasher
 from friday_store.hookspecs import Part
+from friday_store.manifest import PartEntry
 from friday_store.objects.pack import BIG, BLOCK, Codec, Frame, Kind
 
 Compression = Literal["auto", "none"]
@@ -37,6 +37,7 @@ _LEVEL: Final = 1
 _FAST: Final = -1
 _WORTH: Final = 0.85
 _SMALLEST: Final = 512
+_SAMPLED: Final = 4
 _NO_CHECK: Final = bytes(16)
 
 
@@ -65,19 +66,79 @@ def framed(kind: Kind, data: Buffer, *, compress: bool, digest: bytes | None = N
     return Frame(digest, kind, Codec.RAW, 0, size, size, _NO_CHECK), data
 
 
-def cut(parts: Iterable[Part], compression: Compression) -> Iterator[tuple[Part, list[Cut]]]:
-    """Yield each part with its chunks, in order.
+def cut(parts: Iterable[Part], compression: Compression) -> Iterator[tuple[Part, Iterator[Cut]]]:
+    """Yield each part with its chunks, in order; the chunks of one are to be read before the next part.
+
+    A stream is cut where the same bytes in one buffer would be, and holds at most 4 MiB, by which it is decided
+    whether to compress it.
 
     Raises:
         SerializationError: A part's bytes are not contiguous.
     """
     for number, part in enumerate(parts):
-        try:
-            data = memoryview(part.data).cast("B")
-        except TypeError as error:
-            raise SerializationError(f"part {part.name!r} is not contiguous") from error
-        compress = compression == "auto" and _shrinks(data)
-        yield part, [Cut(number, data[at : at + BLOCK], compress) for at in range(0, len(data), BLOCK)]
+        yield part, (_streamed if part.streamed else _cut)(number, part, compression)
+
+
+def _cut(number: int, part: Part, compression: Compression) -> Iterator[Cut]:
+    data = part.view()
+    compress = compression == "auto" and _shrinks(data)
+    return (Cut(number, data[at : at + BLOCK], compress) for at in range(0, len(data), BLOCK))
+
+
+def _streamed(number: int, part: Part, compression: Compression) -> Iterator[Cut]:
+    blocks = _regular(part.blocks())
+    first = list(islice(blocks, _SAMPLED))
+    sample = first[0] if len(first) == 1 else memoryview(b"".join(first))
+    compress = compression == "auto" and _shrinks(sample)
+    del sample
+    while first:
+        yield Cut(number, first.pop(0), compress)
+    for block in blocks:
+        yield Cut(number, block, compress)
+
+
+def _regular(blocks: Iterable[memoryview]) -> Iterator[memoryview]:
+    """Divide a stream anew: every block but the last has the size of a chunk. Copies only what spans blocks."""
+    kept: list[memoryview] = []
+    size = 0
+    for block in blocks:
+        at = 0
+        while size + len(block) - at >= BLOCK:
+            end = at + BLOCK - size
+            yield memoryview(b"".join([*kept, block[at:end]])) if kept else block[at:end]
+            kept, size, at = [], 0, end
+        if at < len(block):
+            kept.append(block[at:])
+            size += len(block) - at
+    if kept:
+        yield memoryview(b"".join(kept))
+
+
+class Tally:
+    """What an artifact says of one part, added up while its chunks pass by."""
+
+    def __init__(self, part: Part) -> None:
+        self._name = part.name
+        self._whole = hasher() if part.opaque else None
+        self._size = 0
+        self._digests: list[bytes] = []
+
+    def counted(self, pieces: Iterable[Cut]) -> Iterator[Cut]:
+        """Pass the chunks on, and note what they add to the whole."""
+        for piece in pieces:
+            self._size += len(piece.data)
+            if self._whole is not None:
+                self._whole.update(piece.data)
+            yield piece
+
+    def add(self, digest: bytes) -> None:
+        """Note the digest of the next chunk."""
+        self._digests.append(digest)
+
+    def entry(self) -> PartEntry:
+        """Return the part as it is recorded."""
+        whole = None if self._whole is None else self._whole.digest()
+        return PartEntry(self._name, self._size, b"".join(self._digests), whole)
 
 
 def _shrinks(data: memoryview) -> bool:

@@ -249,12 +249,12 @@ class Bundling(Exchange):
         """Write one version's native file and what is known about it."""
         manifest = self.repository.manifest(row)
         artifact = self.repository.artifact(manifest.artifact)
-        form = self.plugins.serializer(artifact.serializer)
+        suffix = self.plugins.serializer(artifact.serializer).suffix
         parts = self.repository.parts(artifact)
-        form.check(parts)
-        name = f"{_safe(row.model_name)}-{row.model_version}{form.suffix}"
+        name = f"{_safe(row.model_name)}-{row.model_version}{suffix}"
         folder.mkdir(parents=True, exist_ok=True)
-        size = publish_file(folder / name, form.to_file(parts))
+        blocks = serializer.to_file(self.plugins, artifact.serializer, artifact.format, parts)
+        size = publish_file(folder / name, blocks)
         document = {
             **records(self.repository.index, [row])[0],
             "file": name,

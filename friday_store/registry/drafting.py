@@ -5,18 +5,20 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from friday_store import codec, environment, refs, serializer
 from friday_store.digest import from_hex, is_prefix
 from friday_store.errors import InvalidValueError, VersionExistsError
-from friday_store.hookspecs import Draft
+from friday_store.hookspecs import Describing, Draft, Serializer
 from friday_store.manifest import Artifact, Manifest
+from friday_store.plugins import Plugins
 from friday_store.refs import Ref
 from friday_store.registry import bumping
 from friday_store.repository import Repository, Transaction
 
-_OWN: Final = ("dependencies", "environment")
+_OWN: Final = ("dependencies", "environment", "contents")
 _SECTIONS: Final = (
     "metadata", "hyperparameters", "training_data", "feature_importance", "dependencies", "evaluation",
 )  # fmt: skip
@@ -96,15 +98,17 @@ def draft(transaction: Transaction, repository: Repository, model: Any, name: st
     if not isinstance(options.description, str):
         raise InvalidValueError("description: must be text", path="description")
     plugins = repository.plugins
-    facts = _facts(model, options)
+    form = serializer.chosen(plugins, model, options.serializer)
+    facts = _facts(model, form, options)
     facts, options = _old_dialect(facts, options)
     parents = None if options.parents is None else tuple(_parent(repository, parent) for parent in options.parents)
     if plugins.listens("before_register"):
         shown = Draft(name, options.version, model, facts)
         plugins.notify("before_register", draft=shown)
         facts = {section: codec.normalise(value, section) for section, value in shown.facts.items()}
-    dumped = serializer.dump(plugins, model, options.serializer)
-    artifact = transaction.put_model(dumped.serializer.name, dumped.serializer.format, dumped.parts)
+    dumped = serializer.dump(plugins, model, form.name)
+    artifact = transaction.put_model(form.name, form.format, dumped.parts)
+    facts["contents"] = _contents(plugins, dumped)
     return Request(
         name=name,
         version=options.version,
@@ -218,14 +222,24 @@ def _content(manifest: Manifest) -> tuple[Any, ...]:
     return manifest.artifact, manifest.description, manifest.type, sorted(manifest.tags), codec.encode(facts)
 
 
-def _facts(model: Any, options: Options) -> dict[str, Any]:
+def _contents(plugins: Plugins, dumped: serializer.Dumped) -> dict[str, Any]:
+    """Return what the format says of the parts, if it gave them all at once; one that fails to is reported."""
+    form, listed = dumped.serializer, dumped.listed
+    if listed is None or not isinstance(form, Describing):
+        return {}
+    parts = {part.name: part.view() for part in listed}
+    return plugins.attempt(form, lambda: serializer.contents(form, form.format, parts)) or {}
+
+
+def _facts(model: Any, form: Serializer, options: Options) -> dict[str, Any]:
     facts: dict[str, Any] = {"metrics": metrics(options.metrics)}
     for section in _SECTIONS:
         facts[section] = codec.normalise_map(getattr(options, section), section)
     steps = environment.pipeline_steps(model) if options.pipeline_steps is None else list(options.pipeline_steps)
     facts["pipeline_steps"] = codec.normalise(steps, "pipeline_steps")
     facts["hyperparameters"] = {**environment.parameters(model), **facts["hyperparameters"]}
-    facts["dependencies"] = {**environment.dependencies(model), **facts["dependencies"]}
+    used = {} if isinstance(model, Path) else serializer.requirements(form)  # who made a file is not known
+    facts["dependencies"] = {**environment.dependencies(model), **used, **facts["dependencies"]}
     facts["environment"] = environment.captured()
     facts["input_schema"] = environment.input_schema(model, options.input_example)
     return {section: codec.normalise(value, section) for section, value in facts.items()}

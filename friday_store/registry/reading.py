@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from friday_store import refs, serializer
 from friday_store.errors import ModelNotFoundError
+from friday_store.hookspecs import Describing
 from friday_store.index import VersionRow
 from friday_store.manifest import Artifact
 from friday_store.registry import history, listing
@@ -43,6 +44,27 @@ class Reading(Access):
         model = serializer.load(self.plugins, artifact.serializer, artifact.format, parts)
         self.remember(model, row.model_id)
         return model
+
+    def describe(self, revision: str, version: str | None = None) -> dict[str, Any]:
+        """Return what the format says is inside a model, without loading it: shapes, dtypes, operators, versions.
+
+        As it was recorded with the version; where nothing was, its verified bytes are asked, by the installed plugin.
+        Empty for a format that says nothing.
+
+        Raises:
+            ModelNotFoundError: Nothing answers to the revision.
+            SerializationError: The parts are not of their format.
+            PluginError: The format's plugin is not installed.
+        """
+        row = self._row(revision, version)
+        manifest = self.repository.manifest(row)
+        if manifest.facts.get("contents"):
+            return dict(manifest.facts["contents"])
+        form = self.plugins.serializer(manifest.serializer)
+        if not isinstance(form, Describing):
+            return {}
+        artifact = self.repository.artifact(manifest.artifact)
+        return serializer.contents(form, artifact.format, self.repository.parts(artifact))
 
     def record_of(self, model: Any) -> Record:
         """Return the record of a model that was loaded through this registry.

@@ -63,7 +63,7 @@ def _record(row: VersionRow, tags: list[str], aliases: list[str], parents: list[
         "status": row.status,
         "tags": tags,
         "aliases": aliases,
-        **{section: details.get(section, {}) for section in mirror.SECTIONS},
+        **{section: details.get(section, {}) for section in (*mirror.SECTIONS, *mirror.LATER)},
         "parents": parents,
         "author": row.author,
         "created_at": moment(row.created_at),

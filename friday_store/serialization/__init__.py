@@ -17,8 +17,8 @@ from friday_store import serializer
 from friday_store.digest import digest_all, digest_of
 from friday_store.errors import PluginError, StorageError, UntrustedArtifactError
 from friday_store.hookspecs import Part, Serializer
-from friday_store.manifest import Artifact, PartEntry
-from friday_store.objects.chunking import cut
+from friday_store.manifest import Artifact
+from friday_store.objects.chunking import Tally, cut
 from friday_store.plugins import Plugins
 from friday_store.serialization.compatibility import CompatibilityReport, Difference, compared
 from friday_store.serialization.signatures import detect
@@ -99,7 +99,7 @@ class ModelSerializer:
         Nothing is written; parts are counted and let go of one after the other.
         """
         dumped = serializer.dump(self.plugins, model, format)
-        return sum(memoryview(part.data).nbytes for part in dumped.parts)
+        return sum(len(block) for part in dumped.parts for block in part.blocks())
 
     def is_compatible(self, record_or_path: Mapping[str, Any] | str | Path) -> CompatibilityReport:
         """Return whether a model can be expected to load here, without loading it.
@@ -118,12 +118,15 @@ class ModelSerializer:
         Returns:
             ``path``, ``format``, ``installed`` (whether a plugin reads it), ``safety`` (None where that is not
             known), ``size_bytes``, ``digest`` (hex BLAKE3 of the file), ``model_hash`` (as
-            :meth:`compute_model_hash`), and ``parts``: name and size of each.
+            :meth:`compute_model_hash`), ``parts``: name and size of each, and ``contents``: what the format says of
+            them, such as shapes and dtypes; empty where it says nothing.
         """
         data = self._read(path)
         name = detect(data)
         reader = self.reader(name)
         chosen, parts = self._dump(Path(path), None)
+        held = {part.name: part.view() for part in parts}
+        artifact = _artifact(chosen, (Part(part.name, held[part.name], part.opaque) for part in parts))
         return {
             "path": str(path),
             "format": name,
@@ -131,8 +134,9 @@ class ModelSerializer:
             "safety": None if reader is None else reader.safety,
             "size_bytes": len(data),
             "digest": digest_of(data).hex(),
-            "model_hash": digest_of(_artifact(chosen, parts).to_bytes()).hex(),
-            "parts": [{"name": part.name, "size": memoryview(part.data).nbytes} for part in parts],
+            "model_hash": digest_of(artifact.to_bytes()).hex(),
+            "parts": [{"name": part.name, "size": part.size} for part in artifact.parts],
+            "contents": serializer.contents(chosen, chosen.format, held),
         }
 
     def detect(self, path: str | Path) -> str:
@@ -156,13 +160,14 @@ class ModelSerializer:
 
     def _blocks(self, model: Any, name: str | None) -> Iterable[bytes | memoryview]:
         dumped = serializer.dump(self.plugins, model, name)
-        return dumped.serializer.to_file({part.name: memoryview(part.data).cast("B") for part in dumped.parts})
+        parts = {part.name: part.view() for part in dumped.parts}
+        return serializer.to_file(self.plugins, dumped.serializer.name, dumped.serializer.format, parts)
 
     def _load(self, data: memoryview, trusted: Trusted, name: str | None, what: str) -> Any:
         chosen = self.plugins.serializer(detect(data) if name is None else name)
         if chosen.safety != "data":
             _require(trusted, data, chosen.name, what)
-        parts = {part.name: memoryview(part.data).cast("B") for part in chosen.from_file(data)}
+        parts = {part.name: part.view() for part in chosen.from_file(data)}
         return serializer.load(self.plugins, chosen.name, chosen.format, parts)
 
     def _read(self, path: str | Path) -> memoryview:
@@ -175,16 +180,17 @@ class ModelSerializer:
         except ValueError as error:
             raise StorageError(f"{str(path)[:80]!r} names no file") from error
         [whole] = serializer.dump(self.plugins, Path(path), serializer.FILE).parts
-        return memoryview(whole.data)
+        return whole.view()
 
 
 def _artifact(chosen: Serializer, parts: Iterable[Part]) -> Artifact:
     """Return what a registry would record of the parts."""
     entries = []
     for part, pieces in cut(parts, "none"):
-        chunks = b"".join(digest_of(piece.data) for piece in pieces)
-        size = sum(len(piece.data) for piece in pieces)
-        entries.append(PartEntry(part.name, size, chunks, digest_of(part.data) if part.opaque else None))
+        tally = Tally(part)
+        for piece in tally.counted(pieces):
+            tally.add(digest_of(piece.data))
+        entries.append(tally.entry())
     return Artifact(chosen.name, chosen.format, tuple(entries))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from friday_store import serializer
 from friday_store.errors import PluginError
 from friday_store.plugins import Plugins
 
@@ -91,7 +92,12 @@ def compared(record: Mapping[str, Any], plugins: Plugins) -> CompatibilityReport
         pins = [f"'{each.name}=={each.recorded}'" for each in broken if each.name != "python"]
         hint = f"pip install {' '.join(pins)}" if pins else f"use Python {wanted['python']}"
     try:
-        safety: str | None = plugins.serializer(name).safety
+        format_ = plugins.serializer(name)
+        safety: str | None = format_.safety
+        lacking = serializer.missing(format_)
+        if lacking:
+            problems = [*(f"{name} needs {each}, not installed here" for each in lacking), *problems]
+            hint = f"pip install {' '.join(repr(each) for each in lacking)}"
     except PluginError as error:
         safety, problems, hint = None, [error.message, *problems], error.hint
     return CompatibilityReport(name, safety, found, tuple(problems), hint)

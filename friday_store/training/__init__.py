@@ -85,7 +85,7 @@ class ModelTrainerIntegration:
         if format is None:
             format = found if reader.reader(found) is not None else serializer.FILE  # noqa: A001
         [whole] = serializer.dump(self.registry.plugins, Path(path), serializer.FILE).parts
-        digest, size = digest_of(whole.data).hex(), memoryview(whole.data).nbytes
+        digest, size = digest_of(whole.view()).hex(), len(whole.view())
         about = {"name": Path(path).name, "size_bytes": size, "digest": digest, "format": found}
         given = {"model_type": found, **options, "metadata": {"file": about, **(metadata or {})}}
         if model_version is not None:

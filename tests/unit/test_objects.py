@@ -117,10 +117,10 @@ def test_a_model_comes_back(tmp_path: Path, name: str, place: str, compression: 
     reader.use(store.live)
     for each in (store, reader):
         found = each.parts(artifact)
-        assert [(part.name, bytes(part.data)) for part in MODELS[name]] == [(n, bytes(d)) for n, d in found.items()]
+        assert [(part.name, bytes(part.view())) for part in MODELS[name]] == [(n, bytes(d)) for n, d in found.items()]
         assert not any(view.readonly for view in found.values())
     expected = [
-        digest_of(part.data[at : at + BLOCK]) for part in MODELS[name] for at in range(0, len(part.data), BLOCK)
+        digest_of(part.view()[at : at + BLOCK]) for part in MODELS[name] for at in range(0, len(part.view()), BLOCK)
     ]
     assert expected == [digest for entry in artifact.parts for digest in entry]
 
