@@ -35,8 +35,12 @@ def content(number: int) -> dict[str, Any]:
     return {"number": number, "body": bytes([number % 251]) * 3000, "end": number * 7}
 
 
-def register(root: str, name: str, first: int = 0, count: int = 1_000_000, tag: str = "") -> None:
-    """Register models one after the other, and say each."""
+def register(
+    root: str, name: str, first: int = 0, count: int = 1_000_000, tag: str = "", *, synced: bool = True
+) -> None:
+    """Register models one after the other, and say each; if not synced, with a system that only says it syncs."""
+    if not synced:
+        os.fsync = os.fdatasync = lambda fd: None
     registry = opened(Path(root))
     say("ready", os.getpid())
     for number in range(first, first + count):
