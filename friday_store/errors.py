@@ -101,17 +101,19 @@ class VersionExistsError(FridayStoreError, ValueError):
 
 
 class ConflictError(FridayStoreError, RuntimeError):
-    """A ref is not where this change expected it.
+    """A ref is not where this change expected it, or objects that it relied on have been collected.
 
     Attributes:
         ref: The name of the ref.
+        again: Whether nothing stands in the way of making the same change again, from its beginning.
     """
 
     exit_code = 4
 
-    def __init__(self, message: str, *, ref: str = "", hint: str | None = None) -> None:
+    def __init__(self, message: str, *, ref: str = "", again: bool = False, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.ref = ref
+        self.again = again
 
 
 class IntegrityError(FridayStoreError, ValueError):

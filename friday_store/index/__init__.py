@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -33,6 +34,7 @@ _BATCH: Final = 500
 _TRIES: Final = 100
 _RENEWALS: Final = 3
 _PAGE: Final = 2000
+_REMEMBERED: Final = 256
 _CACHE: Final = 12 << 20
 _BARE_CACHE: Final = 4 << 20
 _ALL: Final = ", ".join(f"m.{column}" for column in COLUMNS)
@@ -59,6 +61,10 @@ _REFS: Final[Mapping[str, Callable[[Ref], tuple[str, tuple[str, ...]]]]] = {
         (ref.model, ref.name, ref.leaf),
     ),
 }
+
+
+class _OutrunError(Exception):
+    """Packs were collected while an index was made from them."""
 
 
 class Index:
@@ -93,7 +99,10 @@ class Index:
         self._at: tuple[int, bytes] | None = None
         self._time = 0
         self._still: set[int] = set()
+        self._departures: deque[tuple[int, tuple[str, ...]]] = deque(maxlen=_REMEMBERED)
+        self._applying = 0
         objects.look_again = self._look_again
+        objects.look = self._look_unless_applying
 
     @property
     def seq(self) -> int:
@@ -107,6 +116,23 @@ class Index:
             self.catch_up()
         assert self._at is not None
         return State(self._at[0], self._at[1], self._time)
+
+    def departed(self, seq: int) -> set[str]:
+        """Return the packs that were put out of use after entry ``seq``, as far as entries have been applied.
+
+        Raises:
+            IntegrityError: An entry in between is missing or damaged.
+        """
+        last = self.seq
+        if seq >= last:
+            return set()
+        recent = [names for number, names in list(self._departures) if seq < number <= last]
+        if len(recent) < last - seq:
+            before = self._log.digest(seq) if seq else self._log.root
+            if before is None:
+                raise IntegrityError(f"log entry {seq} is missing")
+            recent = [entry.packs_removed for entry, _ in self._log.after(seq, before, last)]
+        return {name for names in recent for name in names}
 
     def catch_up(
         self, known: Iterable[tuple[LogEntry, bytes]] | None = None, fresh: Mapping[bytes, Manifest] | None = None
@@ -210,6 +236,19 @@ class Index:
             packs = self._database.rows("SELECT name, size FROM packs ORDER BY birth")
             self._objects.use({**self._objects.live, **{str(name): int(size) for name, size in packs}})
 
+    def _look_unless_applying(self) -> None:
+        if threading.get_ident() != self._applying:
+            self.look()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Apply within this block, where this thread must not begin to apply something else."""
+        before, self._applying = self._applying, threading.get_ident()
+        try:
+            yield
+        finally:
+            self._applying = before
+
     def _retreat(self, error: DamagedIndexError | IndexFileError) -> None:
         """Go on in memory: a disk that is full, read-only or failing must not keep anybody from reading."""
         if self._database.path is None:
@@ -237,17 +276,31 @@ class Index:
         return True
 
     def _rebuild(self) -> None:
-        state = self._log.state()
-        self._objects.use({name: size for name, (size, _) in state.packs.items()})
-        self._database.clear()
-        self._database.create()
-        with self._database.transaction() as connection, self._objects.sections():
-            if connection.execute("SELECT count(*) FROM state").fetchone()[0] == 0:
-                self._writer.write(connection, moves_to(state), {}, lossy=True)
-                born = [(name, birth, size) for name, (size, birth) in state.packs.items()]
-                connection.executemany(INSERT["packs"], born)
-                self._mark(connection, state.seq, state.entry, state.time, self._objects.live)
+        for left in reversed(range(_RENEWALS)):
+            state = self._log.state()
+            self._objects.use({name: size for name, (size, _) in state.packs.items()})
+            self._database.clear()
+            self._database.create()
+            with contextlib.suppress(_OutrunError):
+                self._fill(state, patient=left > 0)
+                break
         self._open()
+
+    def _fill(self, state: State, *, patient: bool) -> None:
+        """Write the rows of a state.
+
+        Raises:
+            _OutrunError: Something cannot be read, packs have been put out of use since, and the caller is patient.
+        """
+        with self._database.transaction() as connection, self._objects.sections(), self._alone():
+            if connection.execute("SELECT count(*) FROM state").fetchone()[0]:
+                return
+            lost = self._writer.write(connection, moves_to(state), {}, lossy=True)
+            if lost and patient and not state.packs.keys() <= self._log.state().packs.keys():
+                raise _OutrunError
+            born = [(name, birth, size) for name, (size, birth) in state.packs.items()]
+            connection.executemany(INSERT["packs"], born)
+            self._mark(connection, state.seq, state.entry, state.time, self._objects.live)
 
     def remembered(self) -> tuple[int, str] | None:
         """Return number and digest of the last entry that the file says it applied, before it catches up.
@@ -353,6 +406,7 @@ class Index:
         if _sealed(packs) != sealed:
             raise DamagedIndexError("the index names other packs than it was told of")
         self._objects.use(packs)
+        self._departures.clear()
         self._at, self._time = (seq, digest), time
 
     def _in_history(self, seq: int, digest: bytes) -> bool:
@@ -380,7 +434,8 @@ class Index:
             applied = _number(found.get("seq"))
             if applied == entry.seq - 1:
                 self._objects.use({**self._objects.live, **dict(entry.packs_added)})
-                with self._objects.sections() if len(entry.refs) > _BATCH else contextlib.nullcontext():
+                many = self._objects.sections() if len(entry.refs) > _BATCH else contextlib.nullcontext()
+                with many, self._alone():
                     self._writer.write(connection, moves_of(entry), fresh)
                 connection.executemany(
                     INSERT["packs"], [(name, birth, size) for name, size, birth in entry.packs_born()]
@@ -391,6 +446,7 @@ class Index:
             elif applied < entry.seq:
                 raise DamagedIndexError("the index lost entries that it had applied")
         self._objects.use(packs)
+        self._departures.append((entry.seq, entry.packs_removed))
         self._at, self._time = (entry.seq, digest), entry.time
 
     def _mark(self, connection: Any, seq: int, entry: bytes, time: int, packs: Mapping[str, int]) -> None:

@@ -86,9 +86,14 @@ class Writer:
     def __init__(self, objects: ObjectStore, *, bare: bool = False) -> None:
         self._objects = objects
         self._bare = bare
+        self._lost = 0
 
-    def write(self, connection: Any, moves: Moves, fresh: Mapping[bytes, Manifest], *, lossy: bool = False) -> None:
-        """Write what moves say; ``lossy`` goes on where an object is lost: its ref stays, and hides no other."""
+    def write(self, connection: Any, moves: Moves, fresh: Mapping[bytes, Manifest], *, lossy: bool = False) -> int:
+        """Write what moves say, and return how many objects are lost.
+
+        ``lossy`` goes on where one is: its ref stays, and hides no other.
+        """
+        self._lost = 0
         self._remove(connection, moves)
         ids: dict[tuple[str, str], int] = {}
         self._insert_versions(connection, moves.births("versions"), fresh, ids, lossy=lossy)
@@ -106,6 +111,7 @@ class Writer:
                 noted.setdefault(version, []).append(digest)
         for version, digests in noted.items():
             self._note(connection, version, digests, lossy=lossy)
+        return self._lost
 
     def _insert_versions(
         self,
@@ -136,7 +142,7 @@ class Writer:
             connection.executemany(INSERT["parents"], parents)
 
     def _manifest(self, digest: bytes, *, lossy: bool) -> Manifest | None:
-        return None if self._bare else _read(self.manifest, digest, lossy=lossy)
+        return None if self._bare else self._read(self.manifest, digest, lossy=lossy)
 
     def _remove(self, connection: Any, moves: Moves) -> None:
         for ref in moves.deaths("aliases"):
@@ -158,7 +164,7 @@ class Writer:
             return
         known = connection.execute("SELECT digest FROM model_notes WHERE version_id = ?", (version,)).fetchall()
         read = {
-            digest: _read(self.note, digest, lossy=lossy)
+            digest: self._read(self.note, digest, lossy=lossy)
             for digest in dict.fromkeys([bytes.fromhex(row[0]) for row in known] + digests)
         }
         notes = [(digest, note) for digest, note in read.items() if note is not None]
@@ -168,7 +174,7 @@ class Writer:
         row = VersionRow(*connection.execute(sql, (version,)).fetchone())
         if any(note.about.hex() != row.model_id for _, note in notes):
             raise IntegrityError(f"a note of version {row.model_id[:12]} is about another")
-        manifest = _read(self.manifest, bytes.fromhex(row.model_id), lossy=lossy)
+        manifest = self._read(self.manifest, bytes.fromhex(row.model_id), lossy=lossy)
         if manifest is None:
             return
         folded = mirror.fold(manifest, notes)
@@ -182,6 +188,17 @@ class Writer:
         )
         connection.execute("DELETE FROM model_metrics WHERE version_id = ?", (version,))
         connection.executemany(INSERT["metrics"], mirror.metric_rows(version, folded))
+
+    def _read(self, read: Callable[[bytes], _T], digest: bytes, *, lossy: bool) -> _T | None:
+        """Return a manifest or note; None instead of an error if it is lost and that is allowed."""
+        try:
+            return read(digest)
+        except (IntegrityError, ModelNotFoundError) as error:
+            if not lossy:
+                raise
+            _LOGGER.warning("object %s cannot be read: %s", digest.hex()[:12], error)
+            self._lost += 1
+            return None
 
     def manifest(self, digest: bytes) -> Manifest:
         """Return a version's manifest, verified."""
@@ -208,17 +225,6 @@ def batched(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
     rest = iter(items)
     while some := list(itertools.islice(rest, size)):
         yield some
-
-
-def _read(read: Callable[[bytes], _T], digest: bytes, *, lossy: bool) -> _T | None:
-    """Return a manifest or note; None instead of an error if it is lost and that is allowed."""
-    try:
-        return read(digest)
-    except (IntegrityError, ModelNotFoundError) as error:
-        if not lossy:
-            raise
-        _LOGGER.warning("object %s cannot be read: %s", digest.hex()[:12], error)
-        return None
 
 
 def _version_id(connection: Any, ids: Mapping[tuple[str, str], int], name: str, version: str) -> int | None:

@@ -131,7 +131,7 @@ def _replayed(repository: Repository, number: int) -> bytes:
 
 def _packs(repository: Repository, sources: Sources) -> Iterator[Repaired]:
     """Put the sound objects of damaged packs, and what others still have, into a new pack."""
-    repository.index.catch_up()
+    since = repository.index.state.seq
     store = _without(repository.objects, ())
     bad: dict[str, set[bytes]] = {}
     for name in list(store.live):
@@ -148,7 +148,8 @@ def _packs(repository: Repository, sources: Sources) -> Iterator[Repaired]:
         found = dict(sources.copy(lost, writer))
         made = [writer.finish()] if len(writer) else []
     gone = list(bad)
-    if (made or gone) and repository.transaction("repair").exchange({pack.name: pack.size for pack in made}, gone):
+    transaction = repository.transaction("repair", since=since)
+    if (made or gone) and transaction.exchange({pack.name: pack.size for pack in made}, gone):
         for name in gone:
             _set_aside(repository, f"{FOLDER}/{name}.pack")
             yield Repaired(f"{FOLDER}/{name}.pack", f"replaced by a pack of what is sound; the old one is in {ASIDE}/")

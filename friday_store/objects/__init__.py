@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from friday_store.digest import SHORTEST, Buffer, digest_of
 from friday_store.errors import IntegrityError, ModelNotFoundError
@@ -25,6 +25,8 @@ from friday_store.storage import Storage
 __all__ = ["Batch", "Compression", "Directory", "Kind", "Memo", "ObjectStore"]
 
 
+_T = TypeVar("_T")
+_MOVES: Final = 8
 _SECTIONS: Final = 8 << 20
 _LOOKUP: Final = 8
 _TIER_BITS: Final = 16
@@ -43,6 +45,7 @@ class ObjectStore:
 
     Attributes:
         look_again: Called when an object to be read is in no pack in use: other processes may have added packs.
+        look: Called when one cannot be read where it should be: learns which packs are in use now.
     """
 
     def __init__(self, storage: Storage, *, compression: Compression = "auto", memo: Memo | None = None) -> None:
@@ -54,6 +57,7 @@ class ObjectStore:
         self._sections: dict[str, bytes] | None = None
         self._lock = threading.RLock()
         self.look_again: Callable[[], None] = lambda: None
+        self.look: Callable[[], None] = lambda: None
 
     @property
     def live(self) -> Mapping[str, int]:
@@ -177,6 +181,27 @@ class ObjectStore:
             ModelNotFoundError: No pack has it.
             IntegrityError: It is damaged or of another kind.
         """
+        return self._while_packs_move(lambda: self._read(digest, kind))
+
+    def moved_on(self, before: Mapping[str, int]) -> bool:
+        """Whether one of the packs that were in use is not any more: then what was in it is in another.
+
+        Its file can have been swept, so who fails to read something asks this, and reads again.
+        """
+        self.look()
+        return not before.keys() <= self._sizes.keys()
+
+    def _while_packs_move(self, read: Callable[[], _T]) -> _T:
+        for _ in range(_MOVES):
+            before = self._sizes
+            try:
+                return read()
+            except IntegrityError:
+                if not self.moved_on(before):
+                    raise
+        return read()
+
+    def _read(self, digest: bytes, kind: Kind) -> Buffer:
         found = self.located(digest)
         if found is None:
             raise ModelNotFoundError(f"there is no object {digest.hex()[:12]} here")
@@ -234,7 +259,7 @@ class ObjectStore:
         Raises:
             IntegrityError: A chunk is missing or damaged.
         """
-        return Load(artifact, self.storage, self.located, self._memo).parts()
+        return self._while_packs_move(lambda: Load(artifact, self.storage, self.located, self._memo).parts())
 
     def prefixed(self, prefix: str, kind: Kind) -> list[str]:
         """Return the digests (hex) of a kind that start with ``prefix``, sorted."""

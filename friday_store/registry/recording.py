@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from friday_store import codec
-from friday_store.errors import InvalidValueError, ModelNotFoundError
+from friday_store.errors import ConflictError, InvalidValueError, ModelNotFoundError
 from friday_store.manifest import Note
 from friday_store.refs import Ref
 from friday_store.registry import drafting
@@ -17,6 +17,7 @@ from friday_store.registry.reading import Reading
 from friday_store.registry.records import Record, records
 from friday_store.repository import Transaction
 
+_TRIES: Final = 5
 STEPS: Final = "pipeline_steps"
 FACTS: Final = ("hyperparameters", "training_data", "feature_importance", STEPS, "dependencies", "evaluation")
 
@@ -130,6 +131,17 @@ class Recording(Reading):
         return self._register((_arguments(item) for item in models), "register models")
 
     def _register(self, models: Iterable[tuple[Any, str, Options]], message: str) -> list[str]:
+        """Register models; again from the beginning where what they share with others was collected meanwhile."""
+        tries = _TRIES if isinstance(models, list) and self._open is None else 1
+        for left in reversed(range(tries)):
+            try:
+                return self._registered(models, message)
+            except ConflictError as error:
+                if not (error.again and left):
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    def _registered(self, models: Iterable[tuple[Any, str, Options]], message: str) -> list[str]:
         running = self._open[0] if self._open else self.repository.transaction(message)
         try:
             requests = [drafting.draft(running, self.repository, *item) for item in models]

@@ -250,12 +250,14 @@ class Repository:
                 self._created(str(made["id"]))
         self._load()
 
-    def transaction(self, message: str, *, origin: str = "") -> Transaction:
+    def transaction(self, message: str, *, origin: str = "", since: int | None = None) -> Transaction:
         """Return a new transaction.
 
         Args:
             message: Why, for the log.
             origin: The id of the repository that the objects come from; empty for one's own.
+            since: The newest log entry that was known when the caller first looked for objects here; None: when the
+                transaction first does.
 
         Raises:
             StorageError: It takes one writer at a time, and the user does not vouch for being that one.
@@ -266,7 +268,7 @@ class Repository:
                 "it can be read, and written if you vouch that nobody else writes there now",
                 hint="give the option single_writer=true: friday-store -o single_writer=true, or remote set NAME",
             )
-        return Transaction(self, message, origin)
+        return Transaction(self, message, origin, since)
 
     def resolve(self, revision: str) -> VersionRow:
         """Return the version that a revision names.

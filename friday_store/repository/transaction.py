@@ -5,6 +5,10 @@ state; then makes the pack durable and creates the entry. Whoever loses the race
 what came. If none of its refs was touched it takes the next number; else the plan is asked again, with only the
 objects that the new answer needs going into a second pack. So an automatic version is decided under the
 compare-and-swap, and nothing is serialized twice.
+
+What a transaction leaves out because a pack has it already may be collected before the entry is created. The log tells
+exactly: if an entry that came since the transaction first looked has put packs out of use, everything that was left
+out must still be in a pack in use, and none of the new packs among those that are gone.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from friday_store.errors import ConflictError, IntegrityError, StorageError
 from friday_store.hookspecs import Committed, Part, RefUpdate
-from friday_store.log import EVERY, LogEntry, Move
+from friday_store.log import EVERY, LogEntry, Move, State
 from friday_store.manifest import Artifact, Manifest, Note
 from friday_store.objects import Batch, Directory, Kind
 from friday_store.objects.pack import PackWriter
@@ -40,13 +44,16 @@ class Transaction:
         repository: What to change.
         message: Why.
         origin: Where the objects come from; empty for one's own.
+        since: The number of the newest log entry that was known when the caller first looked for objects here;
+            None: when this first does.
 
     Attributes:
         scratch: What a plan wants to remember while it runs; cleared before each run.
     """
 
-    def __init__(self, repository: Repository, message: str, origin: str) -> None:
+    def __init__(self, repository: Repository, message: str, origin: str, since: int | None = None) -> None:
         self.message = message
+        self._since = since
         self._repository = repository
         self._origin = origin
         self._written: list[Directory] = []
@@ -64,6 +71,7 @@ class Transaction:
             if not self._repository.born:
                 self._repository.create()
             self._repository.index.catch_up()
+            self._begin()
             self._batch = self._repository.objects.batch(self._written)
         return self._batch
 
@@ -119,7 +127,8 @@ class Transaction:
                 again when others changed that state.
 
         Raises:
-            ConflictError: A thousand attempts lost, or objects that this relied on were collected meanwhile.
+            ConflictError: A thousand attempts lost, or objects that this relied on were collected meanwhile; then
+                its ``again`` is true.
             GateError: A plugin refused a move.
         """
         entry: LogEntry | None = None
@@ -131,11 +140,18 @@ class Transaction:
                     self._moves.clear()
                     self._fresh.clear()
                     self.scratch.clear()
-                    with self._repository.index.still():
-                        result = plan(self)
+                    before = self._repository.objects.live
+                    try:
+                        with self._repository.index.still():
+                            state = self._repository.index.state
+                            result = plan(self)
+                    except IntegrityError:  # what a slow plan reads may have been moved to other packs, and swept
+                        if not self._repository.objects.moved_on(before):
+                            raise
+                        continue
                     if not self._moves:
                         return result
-                    entry = self._commit()
+                    entry = self._commit(state)
                 if entry is not None:
                     self._committed(entry)
                     return result
@@ -172,6 +188,7 @@ class Transaction:
     def replace_packs(self, names: list[str]) -> None:
         """Copy the objects of some packs into one new pack and put it in their place, but for damaged ones."""
         repository = self._repository
+        self._begin()
         with repository.objects.writer() as writer:
             whole = [name for name in names if self._copied(name, writer)]
             if len(whole) < 2:
@@ -184,17 +201,23 @@ class Transaction:
         """Put durable packs (name to size) in use and others out of use, as one entry that moves no ref.
 
         Returns:
-            Whether that was done; not when somebody else has removed one of those to be removed.
+            Whether that was done; not when somebody else has removed one of those to be removed, or collected one of
+            those to be added.
         """
         repository = self._repository
-        while all(name in repository.objects.live for name in removed):
-            entry = self._entry([], list(removed), added)
+        since = self._begin()
+        while True:
+            state = repository.index.state
+            if any(name not in repository.objects.live for name in removed):
+                return False
+            if not repository.index.departed(since).isdisjoint(added):
+                return False
+            entry = self._entry(state, [], list(removed), added)
             digest = repository.log.append(entry)
             if digest:
                 repository.index.catch_up([(entry, digest)])
                 return True
             repository.index.look()
-        return False
 
     def _copied(self, name: str, writer: PackWriter) -> bool:
         """Copy a pack's objects; False if it is damaged: then it stays as it is, for fsck to report."""
@@ -206,7 +229,13 @@ class Transaction:
             return False
         return True
 
-    def _commit(self) -> LogEntry | None:
+    def _begin(self) -> int:
+        """Return the number of the log entry that was the newest when this first looked."""
+        if self._since is None:
+            self._since = self._repository.index.seq
+        return self._since
+
+    def _commit(self, state: State) -> LogEntry | None:
         """Make the pack durable and create the entry; None if a ref that it moves was moved by others."""
         repository = self._repository
         self._gate()
@@ -217,9 +246,9 @@ class Transaction:
             self.discard()
             if directory is not None:
                 self._written.append(directory)
-        live = set(repository.objects.live)
         while True:
-            entry = self._entry(self._written, [], self._adopted)
+            self._check_relied()
+            entry = self._entry(state, self._written, [], self._adopted)
             digest = repository.log.append(entry)
             if digest is not None:
                 for made in self._written:
@@ -227,15 +256,16 @@ class Transaction:
                 repository.index.catch_up([(entry, digest)], self._fresh)
                 return entry
             repository.index.look()
-            if live - set(repository.objects.live):
-                self._check_relied()
+            state = repository.index.state
             if any(repository.index.ref(Ref.parse(name)) != old for name, old, _ in self._moves.values()):
                 return None
 
-    def _entry(self, added: list[Directory], removed: list[str], more: Mapping[str, int] | None = None) -> LogEntry:
+    def _entry(
+        self, state: State, added: list[Directory], removed: list[str], more: Mapping[str, int] | None = None
+    ) -> LogEntry:
         repository = self._repository
         return repository.log.following(
-            repository.index.state,
+            state,
             actor=repository.settings.actor,
             message=self.message,
             packs_added=(*((directory.name, directory.size) for directory in added), *(more or {}).items()),
@@ -245,12 +275,23 @@ class Transaction:
         )
 
     def _check_relied(self) -> None:
-        gone = [digest for digest in self._relied if digest not in self._repository.objects]
+        """Make sure that what this was not to store again, and what it has stored, was not collected meanwhile."""
+        index = self._repository.index
+        seq = index.seq
+        departed = index.departed(self._begin())
+        if not departed:
+            return
+        gone = len(self._relied - self._repository.objects.known(self._relied))
+        made = (*(directory.name for directory in self._written), *self._adopted)
+        gone += sum(name in departed for name in made)
         if gone:
+            what = "an object or pack" if gone == 1 else f"{gone} objects or packs"
             raise ConflictError(
-                f"{len(gone)} objects that were there when this began have been collected; run it again",
+                f"{what} that this needs was collected while it ran; run it again",
                 ref=next(iter(self._moves)),
+                again=True,
             )
+        self._since = seq
 
     def _gate(self) -> None:
         hooks = self._repository.plugins

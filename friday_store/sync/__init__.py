@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from friday_store.errors import ConflictError
 from friday_store.hookspecs import RefUpdate, RefUpdates, SyncReport
 from friday_store.manifest import Manifest
 from friday_store.objects import Kind, ObjectStore
@@ -29,6 +30,7 @@ from friday_store.sync.sending import Journal, Progress, Sending, Watcher
 
 __all__ = ["Change", "Journal", "Plan", "Progress", "Rules", "Source", "Watcher", "bring", "copy", "planned"]
 
+_TRIES: Final = 5
 _ANCESTORS: Final = 10_000
 _MANY: Final = 500
 _NO_VERSION: Final = "the version that it names is not there"
@@ -132,6 +134,37 @@ def copy(
         ConflictError: The target's refs kept changing.
     """
     journal = journal or Journal(None, target.id)
+    for left in reversed(range(_TRIES)):
+        try:
+            return _copied(
+                source,
+                target,
+                changes,
+                rules,
+                journal,
+                data=data,
+                dry_run=dry_run,
+                watcher=watcher,
+                message=message,
+            )
+        except ConflictError as error:  # what the target had was collected meanwhile
+            if not (error.again and left):
+                raise
+    raise AssertionError("the last try returns or raises")
+
+
+def _copied(
+    source: Source,
+    target: Repository,
+    changes: Mapping[str, Change],
+    rules: Rules,
+    journal: Journal,
+    *,
+    data: bool,
+    dry_run: bool,
+    watcher: Watcher | None,
+    message: str,
+) -> SyncReport:
     seen = target.index.state.seq if target.born else 0
     plan = planned(source, target, changes, rules)
     adopted = journal.adopted(target) if plan.moves else []
@@ -150,7 +183,8 @@ def copy(
         return _report(plan, closure)
     if not target.born:
         target.create()
-    transaction = target.transaction(message or f"copy from {source.url}", origin=source.id)
+    since = seen if journal.since is None else min(seen, journal.since)
+    transaction = target.transaction(message or f"copy from {source.url}", origin=source.id, since=since)
     for name, size in (
         *((directory.name, directory.size) for directory in adopted),
         *Sending(closure, source.objects, target, journal, watcher).run(),
@@ -191,6 +225,7 @@ def bring(
 
     Raises:
         IntegrityError: The source has a damaged object, or lacks one that it names.
+        ConflictError: What came was collected at once.
     """
     closure.settle()
     closure.check_whole(source.url, partial=source.partial)
@@ -199,7 +234,9 @@ def bring(
     if len(closure):
         packs |= dict(Sending(closure, source.objects, target, journal, watcher).run())
     if packs:
-        target.transaction(message or f"fetch from {source.url}", origin=source.id).exchange(packs)
+        transaction = target.transaction(message or f"fetch from {source.url}", origin=source.id, since=journal.since)
+        if not transaction.exchange(packs):
+            raise ConflictError("a pack that came was collected before it was in use; run it again", again=True)
     journal.clear()
 
 

@@ -57,35 +57,52 @@ class Journal:
     Args:
         path: Where it is kept; None forgets.
         target: The target's id: a journal of another target is ignored.
+
+    Attributes:
+        since: The target's newest log entry before the first of the packs was written; None where there is none.
     """
 
     def __init__(self, path: Path | None, target: str) -> None:
+        self.since: int | None = None
         self._path = path
         self._target = target
         self._packs: list[tuple[str, int]] = []
 
     def adopted(self, target: Repository) -> list[Directory]:
-        """Return the packs that arrived, and are too young to have been swept meanwhile."""
-        found = []
-        for name, size in self._read():
+        """Return the packs that arrived; neither those that are in use nor those that were, or are collected."""
+        found: list[Directory] = []
+        packs, self._packs = self._read(), []
+        departed = target.index.departed(self.since) if packs and self.since is not None else set()
+        for name, size in packs:
             try:
-                if name not in target.objects.live:
+                if name not in target.objects.live and name not in departed:
                     found.append(read_directory(target.storage, name, size))
                     self._packs.append((name, size))
             except FridayStoreError:  # it did not arrive
                 continue
         return found
 
-    def add(self, directory: Directory) -> None:
-        """Remember a pack that is about to be written."""
+    def add(self, directory: Directory, since: int) -> None:
+        """Remember a pack that is about to be written.
+
+        Args:
+            directory: The pack's.
+            since: The newest entry of the target's log that is known.
+        """
+        self.since = since if self.since is None else min(self.since, since)
         self._packs.append((directory.name, directory.size))
         if self._path is not None:
-            document = {"target": self._target, "time": int(time.time()), "packs": self._packs}
+            document = {
+                "target": self._target,
+                "time": int(time.time()),
+                "since": self.since,
+                "packs": self._packs,
+            }
             replace_private(self._path, json.dumps(document).encode())
 
     def clear(self) -> None:
         """Forget them, since they are in use now."""
-        self._packs = []
+        self._packs, self.since = [], None
         if self._path is not None:
             self._path.unlink(missing_ok=True)
 
@@ -96,6 +113,7 @@ class Journal:
             raw = json.loads(self._path.read_bytes())
             if raw["target"] != self._target or not 0 <= time.time() - int(raw["time"]) < _FRESH:
                 return []
+            self.since = int(raw["since"])
             return [(bytes.fromhex(name).hex(), int(size)) for name, size in raw["packs"]]
         except (OSError, ValueError, KeyError, TypeError):  # a journal that cannot be read costs time alone
             return []
@@ -121,6 +139,7 @@ class Sending:
         self._journal = journal
         self._watcher = watcher
         self._far = target.storage.root is None
+        self._since = target.index.state.seq
         self._done = self._sent = 0
 
     def run(self) -> list[tuple[str, int]]:
@@ -176,7 +195,7 @@ class Sending:
         directory = writer.seal()
         if before is not None:
             before.result()
-        self._journal.add(directory)
+        self._journal.add(directory, self._since)
         made.append((directory.name, directory.size))
         return pool.submit(_publish, writer, directory)
 
