@@ -21,6 +21,7 @@ from friday_store.market.evaluation import (
     split,
 )
 from friday_store.market.targets import PredictionTarget
+from friday_store.market.threads import one_thread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,8 +55,8 @@ def fit(samples: Samples, family: Trainer, *, test_size: float, seed: int, tune:
 
     The estimator that comes back is the one that was scored: it has not seen the test rows. It predicts what the
     labels are; for next_close it is a :class:`~friday_store.market.price.ReturnToPrice`, whose regressor was trained
-    on returns. It is fitted on one thread, since a sum that threads share depends on how many there are, and
-    :func:`canonical`, so that its bytes are the same from this process and from a worker.
+    on returns. It is fitted on one thread (:mod:`.threads`) and made :func:`canonical`, so that its bytes are the same
+    from this process and from a worker, whatever number of threads either has.
 
     Args:
         samples: Features and labels, oldest first.
@@ -69,13 +70,12 @@ def fit(samples: Samples, family: Trainer, *, test_size: float, seed: int, tune:
         InvalidValueError: No model can be trained on these samples, or its forecast is not finite.
         PluginError: The family's classifier has no ``predict_proba``.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped, unused-ignore]
-
     reason = obstacle(samples, family, test_size=test_size)
     if reason is not None:
         raise InvalidValueError(reason)
     train, test = split(len(samples), test_size, samples.horizon)
-    with threadpool_limits(1):
+    _estimator(family, samples, seed, {})  # loads the libraries that are then held to one thread
+    with one_thread.held():
         searched = _search(samples, family, train, seed) if tune else {}
         estimator = _estimator(family, samples, seed, searched.get("params", {}))
         if samples.target is PredictionTarget.NEXT_CLOSE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 import pytest
+from joblib import parallel_config
 from sklearn.base import BaseEstimator, RegressorMixin, is_classifier, is_regressor
 from sklearn.dummy import DummyClassifier
 
@@ -447,18 +449,37 @@ def test_a_wrong_argument_is_refused_before_any_work(folder: Path, wrong: dict[s
     assert shelf.transactions == []
 
 
+def model_digests(folder: Path, kinds: Sequence[str], **options: Any) -> dict[str, str]:
+    """Train in a registry of memory and return the digest of each model's pickle by its name."""
+    shelf = Shelf()
+    trainer = MarketDataModelTrainer(folder, registry=shelf, **options)
+    results = trainer.train_models_for_symbol("NSE_TCS", "1d", ["next_close", "price_direction"], 1, kinds)
+    assert {"trained"} == {row.status for row in results}, results.to_frame()["reason"].tolist()
+    return {
+        record["model_name"]: hashlib.blake2b(pickle.dumps(record["model"])).hexdigest()[:16]
+        for record in shelf.records.values()
+    }
+
+
 def test_equal_data_and_seed_give_equal_bytes_in_one_process_or_two(folder: Path) -> None:
     """A model's pickle is the same on a second run and from a worker; another seed gives another."""
+    kinds = ["random_forest", "hist_gradient_boosting", "ridge", "svr"]
+    here, there, other = (
+        model_digests(folder, kinds, n_jobs=n_jobs, random_state=seed)
+        for n_jobs, seed in ((None, 1), (2, 1), (None, 2))
+    )
+    assert here == there
+    assert here["NSE_TCS_1d_next_close_1_random_forest"] != other["NSE_TCS_1d_next_close_1_random_forest"]
+
+
+def test_the_number_of_threads_changes_no_bit_of_a_model(folder: Path) -> None:
+    """Also the first fit of a process, which loads the libraries that have threads, is the same with 1 and with 3."""
+    write_processed(prepare_ohlcv(bars(1_500)), folder, "NSE_TCS", "1d")
     runs = []
-    for n_jobs, seed in ((None, 1), (2, 1), (None, 2)):
-        shelf = Shelf()
-        trainer = MarketDataModelTrainer(folder, registry=shelf, n_jobs=n_jobs, random_state=seed)
-        kinds = ["random_forest", "hist_gradient_boosting", "ridge", "svr"]
-        results = trainer.train_models_for_symbol("NSE_TCS", "1d", ["next_close", "price_direction"], 1, kinds)
-        assert statuses(results) == ["trained"] * 8
-        runs.append({record["model_name"]: pickle.dumps(record["model"]) for record in shelf.records.values()})
+    for threads in (1, 3):
+        with parallel_config(backend="loky", n_jobs=2, inner_max_num_threads=threads):
+            runs.append(model_digests(folder, ["hist_gradient_boosting"]))
     assert runs[0] == runs[1]
-    assert runs[0]["NSE_TCS_1d_next_close_1_random_forest"] != runs[2]["NSE_TCS_1d_next_close_1_random_forest"]
 
 
 def test_a_model_can_be_saved_on_its_own(folder: Path, tmp_path: Path) -> None:
