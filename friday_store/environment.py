@@ -17,6 +17,17 @@ _BESIDES: Final = {"sklearn": ("numpy", "scipy", "joblib"), "pandas": ("numpy",)
 _MOST: Final = 2000
 
 
+def said(model: object) -> dict[str, Any]:
+    """Return what is captured of a model, by section: all that the functions of this module say of it."""
+    return {
+        "hyperparameters": parameters(model),
+        "pipeline_steps": pipeline_steps(model),
+        "dependencies": dependencies(model),
+        "environment": captured(),
+        "input_schema": input_schema(model),
+    }
+
+
 def dependencies(model: object) -> dict[str, str]:
     """Return the distributions that the model's classes come from, with their installed versions."""
     roots: set[str] = set()

@@ -11,6 +11,7 @@ import contextlib
 import importlib.metadata
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -37,12 +38,55 @@ class Dumped(NamedTuple):
     listed: Sequence[Part] | None = None
 
 
+@dataclass(frozen=True)
+class Serialized:
+    """A model as its parts, with what it says of itself: one process makes it, another registers it without loading.
+
+    It can be pickled, whatever the model is made of.
+
+    Attributes:
+        type: The name of the model's class.
+        format: The name of the format.
+        version: The version of its layout.
+        parts: In order; their data are bytes.
+        facts: As :func:`friday_store.environment.said`.
+    """
+
+    type: str
+    format: str
+    version: int
+    parts: tuple[Part, ...]
+    facts: Mapping[str, Any]
+
+    def views(self) -> dict[str, memoryview]:
+        """Return the parts by name, as formats read them."""
+        return {part.name: part.view() for part in self.parts}
+
+
+def serialized(plugins: Plugins, model: Any, name: str | None = None) -> Serialized:
+    """Return a model as its parts, with what it says of itself; see :func:`dump` for arguments and errors."""
+    dumped = dump(plugins, model, name)
+    parts = tuple(Part(part.name, b"".join(part.blocks()), part.opaque) for part in dumped.parts)
+    form = dumped.serializer
+    return Serialized(type(model).__name__, form.name, form.format, parts, environment.said(model))
+
+
 def chosen(plugins: Plugins, model: object, name: str | None = None) -> Serializer:
     """Return the format that :func:`dump` would use.
 
     Raises:
         PluginError: No such format is installed.
+        SerializationError: The model is serialized already, in another format.
     """
+    if isinstance(model, Serialized):
+        serializer = plugins.serializer(model.format)
+        if name not in (None, model.format) or model.version != serializer.format:
+            raise SerializationError(
+                f"this {model.type} is in {model.format} {model.version} already, and cannot become "
+                f"{name or model.format} {plugins.serializer(name or model.format).format}",
+                hint="serialize it with the release and the format that are to register it",
+            )
+        return serializer
     return plugins.serializer_for(model) if name is None else plugins.serializer(name)
 
 
@@ -51,7 +95,8 @@ def dump(plugins: Plugins, model: Any, name: str | None = None) -> Dumped:
 
     Args:
         plugins: Where formats come from.
-        model: Any object; a :class:`~pathlib.Path` is the file that it names, which is never loaded.
+        model: Any object; a :class:`~pathlib.Path` is the file that it names, which is never loaded, and a
+            :class:`Serialized` the model that it was made of.
         name: The format, of the model or of the file; None lets the model decide, and takes a file as opaque.
 
     Raises:
@@ -61,6 +106,9 @@ def dump(plugins: Plugins, model: Any, name: str | None = None) -> Dumped:
     serializer = chosen(plugins, model, name)
     doing = f"the format {serializer.name!r} cannot write a {type(model).__qualname__}"
     with _named(serializer, doing):
+        if isinstance(model, Serialized):
+            serializer.check(model.views())
+            return Dumped(serializer, model.parts, model.parts)
         if isinstance(model, Path) and serializer.name != FILE:
             [whole] = plugins.serializer(FILE).dump(model)
             parts = serializer.from_file(whole.view())

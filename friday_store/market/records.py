@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from friday_store.market.files import write_whole
 from friday_store.market.targets import PredictionTarget
+from friday_store.plugins import BUILT_IN, Plugins
+from friday_store.serializer import load, to_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,8 @@ def facts(outcome: Outcome) -> dict[str, Any]:
     description = f"{job.target} of {job.symbol} at {job.timeframe}, horizon {job.horizon}, by {job.model_type}"
     if price:
         description += "; predicts a price from the close and the features, through a forecast of the return"
-    market = {**job.facts, "task": evaluation.task, "fitted_to": "return" if price else job.target.value}
+    made_with = {"configuration": outcome.configuration} if outcome.configuration else {}
+    market = {**job.facts, **made_with, "task": evaluation.task, "fitted_to": "return" if price else job.target.value}
     return {
         "model_name": job.name,
         "model_type": job.model_type,
@@ -46,17 +48,31 @@ def facts(outcome: Outcome) -> dict[str, Any]:
 def register(outcomes: Sequence[Outcome], registry: Any) -> list[ResultRow]:
     """Register trained outcomes in one transaction and return their rows with name, version and id.
 
+    Where a plugin brings a format, or wants to see a model before it is registered, models are loaded for that; else
+    what the workers serialized is stored as it is.
+
     Raises:
         FridayStoreError: The registry refused; then none of them is registered.
     """
-    versions = ({"model": pickle.loads(outcome.model), **facts(outcome)} for outcome in outcomes)
-    ids = registry.register_models(versions)  # one model in memory at a time
+    plugins = registry.plugins
+    plain = all(owner == BUILT_IN for _, owner in plugins.serializers()) and not plugins.listens("before_register")
+    versions = (
+        {"model": outcome.model if plain else _loaded(outcome), **facts(outcome)} for outcome in outcomes
+    )  # one model in memory at a time
+    ids = registry.register_models(versions)
     rows = []
     for outcome, model_id in zip(outcomes, ids, strict=True):
         record = registry.get_model_metadata(model_id)
         name, version = record["model_name"], record["model_version"]
         rows.append(replace(outcome.row, model_name=name, model_version=version, model_id=model_id))
     return rows
+
+
+def _loaded(outcome: Outcome) -> Any:
+    """Return the model that a worker of this run made."""
+    model = outcome.model
+    assert model is not None
+    return load(Plugins(()), model.format, model.version, model.views())
 
 
 def model_file(job: Job, folder: Path | str) -> Path:
@@ -71,7 +87,10 @@ def write_models(outcomes: Sequence[Outcome], folder: Path | str) -> list[Result
         StorageError: A file cannot be written.
     """
     for outcome in outcomes:
-        write_whole(model_file(outcome.job, folder), outcome.model)
+        model = outcome.model
+        assert model is not None
+        whole = to_file(Plugins(()), model.format, model.version, model.views())
+        write_whole(model_file(outcome.job, folder), b"".join(whole))
     return [replace(outcome.row, model_name=outcome.job.name) for outcome in outcomes]
 
 

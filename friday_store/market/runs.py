@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import pickle
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,8 @@ from friday_store.market.data import DataFacts, load
 from friday_store.market.fitting import fit, obstacle
 from friday_store.market.results import Job, ResultRow, Status
 from friday_store.market.samples import Samples
+from friday_store.plugins import Plugins
+from friday_store.serializer import serialized
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from friday_store.hookspecs import Trainer
     from friday_store.market.evaluation import Evaluation
+    from friday_store.serializer import Serialized
 
 log = logging.getLogger("friday_store.market")
 
@@ -82,35 +84,35 @@ class Outcome:
     Attributes:
         job: What was asked for.
         row: What became of it, before registration.
-        model: The trained estimator as a pickle, since what a pool's own transfer gives has other bytes; empty unless
+        model: The trained estimator as the worker serialized it, so that who registers it need not load it; None unless
             trained.
         evaluation: Its evaluation; None unless trained.
         training_data: What the record says of its data.
+        configuration: With what it was made, as :func:`.configuration.configuration` says; empty if that is not known.
     """
 
     job: Job
     row: ResultRow
-    model: bytes = b""
+    model: Serialized | None = None
     evaluation: Evaluation | None = None
     training_data: dict[str, Any] = field(default_factory=dict)
+    configuration: str = ""
 
 
-def run(job: Job, source: Source | NoSource, family: Trainer, options: Options) -> Outcome:
-    """Train the model of one job; whatever goes wrong becomes a row with its reason."""
+def run(job: Job, source: Source, family: Trainer, options: Options, configuration: str = "") -> Outcome:
+    """Train the model of one job and serialize it; whatever goes wrong becomes a row with its reason."""
     started = time.perf_counter()
 
     def row(status: Status, reason: str = "", **values: Any) -> ResultRow:
         return ResultRow.of(job, status, reason, seconds=time.perf_counter() - started, **values)
 
-    if isinstance(source, NoSource):
-        return Outcome(job, row(source.status, source.reason))
     try:
         samples = Samples.of_data(source.data, job.target, job.horizon)
         reason = obstacle(samples, family, test_size=options.test_size, min_rows=options.min_rows)
         if reason is not None:
             return Outcome(job, row("skipped", reason))
         estimator, evaluation = fit(samples, family, test_size=options.test_size, seed=options.seed, tune=options.tune)
-        model = pickle.dumps(estimator, protocol=pickle.HIGHEST_PROTOCOL)
+        model = serialized(Plugins(()), estimator)
     except Exception as error:  # families come from plugins, and one must not end a run of many
         log.debug("%s failed", job.name, exc_info=True)
         return Outcome(job, row("failed", f"{type(error).__name__}: {error}"))
@@ -123,4 +125,4 @@ def run(job: Job, source: Source | NoSource, family: Trainer, options: Options) 
         "split": dict(evaluation.split),
         "seed": options.seed,
     }
-    return Outcome(job, row("trained", metrics=evaluation.metrics), model, evaluation, training_data)
+    return Outcome(job, row("trained", metrics=evaluation.metrics), model, evaluation, training_data, configuration)

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import logging
-import pickle
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from itertools import groupby
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from friday_store.default_plugins.estimators import builtin_trainers
-from friday_store.errors import FridayStoreError, InvalidValueError
+from friday_store.errors import InvalidValueError
+from friday_store.market.configuration import registered
 from friday_store.market.data import check_timeframe, discover, load
 from friday_store.market.fitting import fit
+from friday_store.market.ledger import Ledger
 from friday_store.market.records import model_file, register, write_evaluations, write_models
 from friday_store.market.results import Job, ResultRow, Results
-from friday_store.market.runs import NoSource, Options, Outcome, Source, run
+from friday_store.market.runs import NoSource, Options, Outcome, Source
 from friday_store.market.samples import Samples
+from friday_store.market.schedule import Schedule
 from friday_store.market.targets import ModelType, PredictionTarget, check_horizon
+from friday_store.plugins import Plugins
+from friday_store.serializer import serialized
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from friday_store.market.evaluation import Evaluation
 
     Files = dict[str, dict[str, list[Path]]]
-
-log = logging.getLogger("friday_store.market")
 
 Progress = Callable[[ResultRow], None]
 
@@ -56,7 +55,7 @@ class MarketDataModelTrainer:
             :func:`joblib.parallel_config` says.
         min_rows: Fewest usable rows to train on; with fewer a job is skipped.
         plugins: Where families come from instead: an object with ``trainer(name)``.
-        progress: Called with each row when its fit is finished, before the symbol's models are registered.
+        progress: Called with each row when its fit is finished; the symbol's models are registered after its last.
 
     Raises:
         InvalidValueError: ``test_size`` is not between 0 and 1.
@@ -184,9 +183,7 @@ class MarketDataModelTrainer:
         row = ResultRow.of(job, "trained", metrics=evaluation.metrics)
         if self.registry is None and self.models_dir is None:
             raise InvalidValueError("there is nowhere to save a model", hint="give the trainer models_dir or registry")
-        (kept,) = self._keep(
-            [Outcome(job, row, pickle.dumps(estimator, protocol=pickle.HIGHEST_PROTOCOL), evaluation, facts)]
-        )
+        (kept,) = self._keep([Outcome(job, row, serialized(Plugins(()), estimator), evaluation, facts)])
         return kept.model_id or str(model_file(job, self.models_dir or ""))
 
     def train_models_for_symbol(  # noqa: PLR0917 - the seed's signature
@@ -197,32 +194,70 @@ class MarketDataModelTrainer:
         forecast_horizons: Iterable[int] | int | None = None,
         model_types: Iterable[ModelType | str] | ModelType | str | None = None,
         tune_hyperparams: bool = False,  # noqa: FBT001, FBT002 - the seed's signature
-        *,
-        progress: Progress | None = None,
+        **options: Any,
     ) -> Results:
         """Train, evaluate and register every combination for one symbol, in one transaction.
 
         Args:
             symbol: As in the files' names.
+            timeframes: As :meth:`train_models_for_all_symbols`, like the others.
+            target_types: See there.
+            forecast_horizons: See there.
+            model_types: See there.
+            tune_hyperparams: See there.
+            **options: ``resume``, ``time_budget`` and ``progress``; see there.
+        """
+        return self.train_models_for_all_symbols(
+            [symbol], timeframes, target_types, forecast_horizons, model_types, tune_hyperparams, **options
+        )
+
+    def train_models_for_all_symbols(  # noqa: PLR0917 - the seed's signature
+        self,
+        symbols: Iterable[str] | str | None = None,
+        timeframes: Iterable[str] | str | None = None,
+        target_types: Iterable[PredictionTarget | str] | PredictionTarget | str | None = None,
+        forecast_horizons: Iterable[int] | int | None = None,
+        model_types: Iterable[ModelType | str] | ModelType | str | None = None,
+        tune_hyperparams: bool = False,  # noqa: FBT001, FBT002 - the seed's signature
+        *,
+        resume: bool = True,
+        time_budget: float | None = None,
+        progress: Progress | None = None,
+    ) -> Results:
+        """Train, evaluate and register every combination for many symbols, each symbol in one transaction.
+
+        All jobs go to one pool, whatever symbol they are of, by joblib: ``n_jobs`` processes here, or a cluster under
+        ``joblib.parallel_config(backend="dask")`` or ``("ray")``. Workers return serialized models; this process
+        alone writes to the registry, when the last job of a symbol is done. When the run is broken off (Ctrl-C, or
+        ``progress`` raises), every model whose row was given to ``progress`` is registered before this raises.
+
+        Args:
+            symbols: As in the files' names; by default every one that has a file.
             timeframes: By default all that have a file.
             target_types: By default next_close and price_direction.
             forecast_horizons: In bars; by default 1, 5 and 10.
             model_types: By default random_forest and gradient_boosting.
             tune_hyperparams: Whether to search each family's space.
+            resume: Whether a model that is registered already, made with the same configuration from the same data,
+                is skipped; see :mod:`.configuration`.
+            time_budget: Seconds after which no job is begun: workers finish what they have, and up to twice as many
+                jobs as there are workers that were handed out before.
             progress: In place of the trainer's own.
 
         Returns:
-            One row for each combination, whatever became of it: ``trained``; ``skipped`` when there is no file, too
-            few rows or one class only, or the family cannot do the task; ``failed`` when the file is unusable, the
-            fit raised or the registration was refused.
+            One row for each combination, in the order of asking, whatever became of it: ``trained``; ``skipped`` when
+            it is registered already, the time was up, there is no file, too few rows or one class only, or the family
+            cannot do the task; ``failed`` when the file is unusable, the fit raised, its worker died or the
+            registration was refused.
 
         Raises:
-            InvalidValueError: A timeframe, target, horizon or family that does not exist; before anything is done.
+            InvalidValueError: A timeframe, target or horizon that does not exist; before anything is done.
+            PluginError: The same of a family.
         """
+        if time_budget is not None and not time_budget > 0:
+            raise InvalidValueError(f"time_budget: seconds above 0, not {time_budget!r}", path="time_budget")
         files = self.discover_processed_data()
-        names = list(files.get(symbol, {})) or [""]
-        if timeframes is not None:
-            names = [check_timeframe(name) for name in _listed(timeframes)]
+        chosen = [check_timeframe(name) for name in _listed(timeframes)]
         targets = [PredictionTarget(value) for value in _listed(target_types, DEFAULT_TARGETS)]
         horizons = [check_horizon(value) for value in _listed(forecast_horizons, DEFAULT_HORIZONS)]
         families = {
@@ -230,33 +265,42 @@ class MarketDataModelTrainer:
         }
         jobs = [
             Job(symbol, name, target, horizon, kind)
-            for name in names
+            for symbol in _listed(symbols, files)
+            for name in (chosen if timeframes is not None else list(files.get(symbol, {})) or [""])
             for target in targets
             for horizon in horizons
             for kind in families
         ]
-        options = Options(self.test_size, self.random_state, self.min_rows, tune_hyperparams)
-        notify = progress or self.progress
-        outcomes, _ = [], self.registry  # one that cannot be opened is better known before the work
-        for outcome in self._run(dict.fromkeys(jobs), files, families, options):
-            level = logging.WARNING if outcome.row.status == "failed" else logging.INFO
-            log.log(level, "%s: %s %s", outcome.job.name, outcome.row.status, outcome.row.reason)
-            if notify is not None:
-                notify(outcome.row)
-            outcomes.append(outcome)
-        return Results(self._settle(outcomes))
-
-    def train_models_for_all_symbols(self, symbols: Iterable[str] | str | None = None, **options: Any) -> Results:
-        """Call :meth:`train_models_for_symbol` for each symbol, by default every one that has a file.
-
-        Args:
-            symbols: Which symbols.
-            **options: As that method takes them.
-        """
-        chosen = _listed(symbols, self.discover_processed_data())
-        return Results(row for symbol in chosen for row in self.train_models_for_symbol(symbol, **options))
+        schedule = Schedule(
+            jobs,
+            lambda job: self._source(job, files),
+            families,
+            Options(self.test_size, self.random_state, self.min_rows, tune_hyperparams),
+            registry=self.registry if resume else None,  # one that cannot be opened is better known before the work
+            budget=time_budget,
+        )
+        return self._train(schedule, progress or self.progress)
 
     train_all_models = train_models_for_all_symbols
+
+    def _train(self, schedule: Schedule, progress: Progress | None) -> Results:
+        """Run a schedule and keep what it gives."""
+        ledger, _ = Ledger(schedule.jobs, self._keep), self.registry
+        try:
+            for outcome in schedule.outcomes(self.n_jobs):
+                ledger.add(outcome)
+                if progress is not None:
+                    progress(outcome.row)
+        except BaseException:
+            ledger.save(known=self._is_registered)
+            raise
+        return ledger.results()
+
+    def _is_registered(self, outcome: Outcome) -> bool:
+        """Whether a trained model is in the registry already."""
+        data = outcome.training_data.get("digest", "")
+        made_with = outcome.configuration
+        return bool(made_with and self.registry and registered(self.registry, outcome.job, data, made_with))
 
     def _family(self, model_type: ModelType | str) -> Trainer:
         """Return the family of that name: the plugins' when there are plugins, else a built-in one."""
@@ -269,21 +313,6 @@ class MarketDataModelTrainer:
             return family
         return next(family for family in builtin_trainers() if family.name == ModelType(model_type).name)
 
-    def _run(
-        self, jobs: Iterable[Job], files: Files, families: Mapping[str, Trainer], options: Options
-    ) -> Iterator[Outcome]:
-        from joblib import Parallel, delayed
-
-        def calls() -> Iterator[Any]:
-            for _, same in groupby(jobs, key=lambda job: job.timeframe):
-                group = list(same)
-                source = self._source(group[0], files)
-                for job in group:
-                    yield delayed(run)(job, source, families[job.model_type], options)
-
-        outcomes: Iterator[Outcome] = Parallel(n_jobs=self.n_jobs, return_as="generator")(calls())
-        return outcomes
-
     def _source(self, job: Job, files: Files) -> Source | NoSource:
         paths = files.get(job.symbol, {}).get(job.timeframe)
         if paths:
@@ -292,23 +321,11 @@ class MarketDataModelTrainer:
         pattern = f"{job.symbol}_{job.timeframe or '<timeframe>'}_*"
         return NoSource("skipped", f"no file {pattern} in {self.processed_data_dir}; there is {there}")
 
-    def _settle(self, outcomes: Sequence[Outcome]) -> list[ResultRow]:
-        """Keep what was trained and return every row; when keeping is refused, the rows say so."""
-        trained = [outcome for outcome in outcomes if outcome.model]
-        try:
-            rows = self._keep(trained)
-        except FridayStoreError as error:
-            reason = f"not registered: {type(error).__name__}: {error}"
-            log.warning("%d models %s", len(trained), reason)
-            rows = [replace(outcome.row, status="failed", reason=reason) for outcome in trained]
-        kept = {outcome.job: row for outcome, row in zip(trained, rows, strict=True)}
-        return [kept.get(outcome.job, outcome.row) for outcome in outcomes]
-
     def _keep(self, trained: Sequence[Outcome]) -> list[ResultRow]:
         if self.evaluation_dir is not None:
             write_evaluations(trained, self.evaluation_dir)
         if self.use_model_registry:
-            return register(trained, self.registry) if trained else []
+            return register(trained, self.registry)
         if self.models_dir is not None:
             return write_models(trained, self.models_dir)
         return [outcome.row for outcome in trained]

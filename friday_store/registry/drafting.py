@@ -17,6 +17,7 @@ from friday_store.plugins import Plugins
 from friday_store.refs import Ref
 from friday_store.registry import bumping
 from friday_store.repository import Repository, Transaction
+from friday_store.serializer import Serialized
 
 _OWN: Final = ("dependencies", "environment", "contents")
 _SECTIONS: Final = (
@@ -103,7 +104,7 @@ def draft(transaction: Transaction, repository: Repository, model: Any, name: st
     facts, options = _old_dialect(facts, options)
     parents = None if options.parents is None else tuple(_parent(repository, parent) for parent in options.parents)
     if plugins.listens("before_register"):
-        shown = Draft(name, options.version, model, facts)
+        shown = Draft(name, options.version, None if isinstance(model, Serialized) else model, facts)
         plugins.notify("before_register", draft=shown)
         facts = {section: codec.normalise(value, section) for section, value in shown.facts.items()}
     dumped = serializer.dump(plugins, model, form.name)
@@ -114,7 +115,7 @@ def draft(transaction: Transaction, repository: Repository, model: Any, name: st
         version=options.version,
         bump=options.bump,
         exist_ok=options.exist_ok,
-        type=options.model_type or type(model).__name__,
+        type=options.model_type or (model.type if isinstance(model, Serialized) else type(model).__name__),
         description=options.description,
         tags=tags,
         aliases=aliases,
@@ -235,13 +236,14 @@ def _facts(model: Any, form: Serializer, options: Options) -> dict[str, Any]:
     facts: dict[str, Any] = {"metrics": metrics(options.metrics)}
     for section in _SECTIONS:
         facts[section] = codec.normalise_map(getattr(options, section), section)
-    steps = environment.pipeline_steps(model) if options.pipeline_steps is None else list(options.pipeline_steps)
+    said = model.facts if isinstance(model, Serialized) else environment.said(model)
+    steps = said["pipeline_steps"] if options.pipeline_steps is None else list(options.pipeline_steps)
     facts["pipeline_steps"] = codec.normalise(steps, "pipeline_steps")
-    facts["hyperparameters"] = {**environment.parameters(model), **facts["hyperparameters"]}
+    facts["hyperparameters"] = {**said["hyperparameters"], **facts["hyperparameters"]}
     used = {} if isinstance(model, Path) else serializer.requirements(form)  # who made a file is not known
-    facts["dependencies"] = {**environment.dependencies(model), **used, **facts["dependencies"]}
-    facts["environment"] = environment.captured()
-    facts["input_schema"] = environment.input_schema(model, options.input_example)
+    facts["dependencies"] = {**said["dependencies"], **used, **facts["dependencies"]}
+    facts["environment"] = said["environment"]
+    facts["input_schema"] = {**said["input_schema"], **environment.input_schema(None, options.input_example)}
     return {section: codec.normalise(value, section) for section, value in facts.items()}
 
 

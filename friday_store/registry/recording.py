@@ -56,7 +56,8 @@ class Recording(Reading):
         Python and platform are recorded without being asked for.
 
         Args:
-            model: Any object that a format accepts; a :class:`~pathlib.Path` is stored as that file.
+            model: Any object that a format accepts; a :class:`~pathlib.Path` is stored as that file, and a
+                :class:`~friday_store.serializer.Serialized` as the model that another process made of it.
             model_name: The model's name.
             model_version: A semantic version. None: the next one, decided when the transaction commits, so that
                 writers at the same time get versions of their own.

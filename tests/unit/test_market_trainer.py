@@ -10,6 +10,7 @@ import pickle
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -19,11 +20,12 @@ from sklearn.base import BaseEstimator, RegressorMixin, is_classifier, is_regres
 from sklearn.dummy import DummyClassifier
 
 from friday_store.default_plugins.estimators import builtin_trainers
-from friday_store.errors import ConflictError, InvalidValueError
+from friday_store.errors import ConflictError, InvalidValueError, PluginError
 from friday_store.market import MarketDataModelTrainer, ModelType, PredictionTarget
 from friday_store.market.data import DataFacts
 from friday_store.market.demo_data import stocks
 from friday_store.market.features import prepare_ohlcv, write_processed
+from friday_store.plugins import Plugins
 from friday_store.registry import ModelRegistry
 
 if TYPE_CHECKING:
@@ -34,24 +36,24 @@ if TYPE_CHECKING:
     from friday_store.market.results import ResultRow, Results
 
 
-class Shelf:
-    """A registry of one process's memory, with the two methods that the trainer uses."""
+class Shelf(ModelRegistry):
+    """A registry in memory that remembers what each transaction was asked to register."""
 
     def __init__(self) -> None:
+        super().__init__(f"memory://{uuid4().hex}", plugins=Plugins(()))
         self.transactions: list[list[dict[str, Any]]] = []
-        self.records: dict[str, dict[str, Any]] = {}
 
-    def register_models(self, versions: Iterable[dict[str, Any]]) -> list[str]:
-        """Keep the arguments of one transaction."""
-        self.transactions.append(list(versions))
-        ids = [f"{len(self.records) + place:064x}" for place in range(len(self.transactions[-1]))]
-        for model_id, version in zip(ids, self.transactions[-1], strict=True):
-            self.records[model_id] = {**version, "model_id": model_id, "model_version": "1.0.0"}
-        return ids
+    def register_models(self, models: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Note the arguments of one transaction."""
+        self.transactions.append([dict(each) for each in models])
+        return super().register_models(self.transactions[-1])
 
-    def get_model_metadata(self, model_id: str) -> dict[str, Any]:
-        """Return one record."""
-        return self.records[model_id]
+    @property
+    def records(self) -> dict[str, dict[str, Any]]:
+        """Every version's record, with its model."""
+        return {
+            found["model_id"]: {**found, "model": self.load_model(found["model_id"])} for found in self.list_models()
+        }
 
 
 class Coin:
@@ -324,7 +326,7 @@ def test_a_symbol_is_trained_and_registered_in_one_transaction(folder: Path) -> 
     assert [len(versions) for versions in shelf.transactions] == [8]
     record = shelf.get_model_metadata(results[3].model_id or "")
     assert "NSE_TCS_1d_return_5_linear" == record["model_name"] == results[3].model_name
-    assert record["tags"] == ["NSE_TCS", "1d", "return", "horizon_5", "linear"]
+    assert sorted(["NSE_TCS", "1d", "return", "horizon_5", "linear"]) == record["tags"]
     market = record["metadata"]["market"]
     assert tuple(market[name] for name in ("symbol", "timeframe", "target_type", "forecast_horizon", "model_type")) == (
         "NSE_TCS",
@@ -422,7 +424,7 @@ def test_a_refused_registration_fails_its_rows(folder: Path) -> None:
     """What could be trained but not registered is failed, with the registry's words; nothing is raised away."""
 
     class Refusing(Shelf):
-        def register_models(self, versions: Iterable[dict[str, Any]]) -> list[str]:
+        def register_models(self, models: Iterable[Mapping[str, Any]]) -> list[str]:
             raise ConflictError("somebody else was first")
 
     trainer = MarketDataModelTrainer(folder, registry=Refusing())
@@ -444,7 +446,7 @@ def test_a_refused_registration_fails_its_rows(folder: Path) -> None:
 def test_a_wrong_argument_is_refused_before_any_work(folder: Path, wrong: dict[str, Any]) -> None:
     """A timeframe, target, horizon or family that does not exist is no row but an error."""
     shelf = Shelf()
-    with pytest.raises(InvalidValueError):
+    with pytest.raises((InvalidValueError, PluginError)):
         MarketDataModelTrainer(folder, registry=shelf).train_models_for_symbol("NSE_TCS", **wrong)
     assert shelf.transactions == []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import pickle
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -282,3 +283,22 @@ def test_every_refusal_is_the_package_s_own() -> None:
     """A serialization error is what every caller of this package catches, and a TypeError."""
     assert issubclass(SerializationError, FridayStoreError)
     assert issubclass(SerializationError, TypeError)
+
+
+def test_a_serialized_model_is_registered_without_being_loaded(estimator: Any, registry: ModelRegistry) -> None:
+    """What another process made has the bytes and facts of the model itself, and is never unpickled to be stored."""
+    sent = pickle.loads(pickle.dumps(serializer.serialized(registry.plugins, estimator)))
+    whole = registry.get_model_metadata(registry.register_model(estimator, "whole"))
+    apart = registry.get_model_metadata(registry.register_model(sent, "apart", input_example=np.zeros((1, 3))))
+    for name in ("artifact", "model_type", "hyperparameters", "dependencies", "environment", "serializer"):
+        assert whole[name] == apart[name], name
+    assert {**whole["input_schema"], "dtypes": {"*": "float64"}} == apart["input_schema"]
+    np.testing.assert_array_equal(estimator.coef_, registry.load_model("apart").coef_)
+    for wrong, problem in (
+        (replace(sent, version=9), "pickle5 9 already"),
+        (replace(sent, parts=(Part("pickle", b"cos\nsystem\n"),)), "not a pickle"),
+    ):
+        with pytest.raises(SerializationError, match=problem):
+            registry.register_model(wrong, "apart")
+    with pytest.raises(SerializationError, match="cannot become joblib"):
+        registry.register_model(sent, "apart", serializer="joblib")
