@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 _FRAMES: Final = frozenset((Global("numpy._core.numeric", "_frombuffer"), Global("numpy.core.numeric", "_frombuffer")))
-_REBUILDS: Final = frozenset(
+REBUILDS: Final = frozenset(
     (Global("numpy._core.multiarray", "_reconstruct"), Global("numpy.core.multiarray", "_reconstruct"))
 )
 _SCALARS: Final = frozenset((Global("numpy._core.multiarray", "scalar"), Global("numpy.core.multiarray", "scalar")))
@@ -46,8 +46,8 @@ class Array:
 
     @property
     def kind(self) -> str:
-        """The dtype as text; a structured one by its fields' names."""
-        return "(" + ", ".join(self.dtype.names) + ")" if self.dtype.names else self.dtype.name
+        """The dtype as text; a structured one by the number of its fields."""
+        return f"records of {len(self.dtype.names)}" if self.dtype.names else self.dtype.name
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def array_of(value: Any) -> Array | None:
         return None
     if value.by in _FRAMES and len(value.args) == 4:
         data, dtype, shape, order = value.args
-    elif value.by in _REBUILDS and isinstance(value.state, tuple) and len(value.state) == 5:
+    elif value.by in REBUILDS and isinstance(value.state, tuple) and len(value.state) == 5:
         _, shape, dtype, fortran, data = value.state
         order = "F" if fortran else "C"
     else:

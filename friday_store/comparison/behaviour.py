@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from friday_store.comparison import table
+from friday_store.comparison import coefficients, report, table
+from friday_store.comparison.coefficients import Coefficient
 from friday_store.errors import InvalidValueError
 
-_QUANTILES: Final = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
-_LINES: Final = 20
-TREES: Final = ("before", "after", "same", "changed", "added", "removed")
+_QUANTILES: Final = {
+    0.0: "lowest", 0.05: "5 % below", 0.25: "25 % below", 0.5: "median", 0.75: "75 % below", 0.95: "95 % below",
+    1.0: "highest",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Trees:
-    """How many trees of two ensembles are the same, place by place."""
+    """How many trees of two ensembles are the same, place by place, and how many nodes all of them have."""
 
     before: int
     after: int
@@ -25,19 +28,14 @@ class Trees:
     changed: int
     added: int
     removed: int
+    nodes_before: int
+    nodes_after: int
 
-    def line(self) -> tuple[str, ...]:
-        """Return it as the line of a table whose heads are ``TREES``."""
-        return tuple(str(getattr(self, name)) for name in TREES)
-
-
-@dataclass(frozen=True)
-class Coefficient:
-    """One coefficient that differs; None where the model has none of this name."""
-
-    name: str
-    before: float | None
-    after: float | None
+    def to_text(self) -> str:
+        """Return it as a sentence."""
+        counts = [(self.same, "the same"), (self.changed, "changed"), (self.added, "added"), (self.removed, "removed")]
+        told = ", ".join(f"{count} {word}" for count, word in counts if count)
+        return f"{self.before} -> {self.after}: {told}; {self.nodes_before:,} -> {self.nodes_after:,} nodes"
 
 
 @dataclass(frozen=True)
@@ -69,30 +67,22 @@ class Behaviour:
     coefficients: tuple[Coefficient, ...] | None = None
     predictions: Predictions | None = None
 
-    def tables(self) -> Iterator[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
-        """Yield the tables of it but the trees: caption, heads, rows."""
-        if self.coefficients:
-            lines: list[tuple[str, ...]]
-            lines = [(table.shown(c.name), table.shown(c.before), table.shown(c.after)) for c in self.coefficients]
-            yield "Coefficients", ("coefficient", "before", "after"), lines
+    def tables(self) -> Iterator[report.Table]:
+        """Yield what the trees and the coefficients do not tell: caption, heads, rows."""
         if self.predictions is not None:
             yield _predictions_table(self.predictions)
 
     def to_text(self, width: int = table.WIDTH) -> str:
-        """Return it for people; of many coefficients, the first."""
-        made = []
-        for caption, heads, rows in self.tables():
-            more = f"\n… and {len(rows) - _LINES} more" if len(rows) > _LINES else ""
-            made.append(f"{caption}\n{table.text(heads, rows[:_LINES], width)}{more}")
-        return "\n\n".join(made)
+        """Return it for people."""
+        return "\n\n".join(report.as_text(*each, width) for each in self.tables())
 
 
-def _predictions_table(found: Predictions) -> tuple[str, tuple[str, ...], list[tuple[str, ...]]]:
-    lines = [("equal", f"{100 * found.share_equal:.4g} %")]
-    lines += [("largest difference", table.shown(found.max_difference))] if found.max_difference is not None else []
-    lines += [("mean difference", table.shown(found.mean_difference))] if found.mean_difference is not None else []
-    lines += [(f"quantile {quantile:g}", table.signed(value)) for quantile, value in found.quantiles.items()]
-    return f"Predictions ({found.of}, {found.rows} rows)", ("what", "value"), [tuple(line) for line in lines]
+def _predictions_table(found: Predictions) -> report.Table:
+    lines = [("equal", f"{100 * found.share_equal:.4g} % of the rows")]
+    lines += [(_QUANTILES[quantile], table.signed(value)) for quantile, value in found.quantiles.items()]
+    lines += [("mean, absolute", table.shown(found.mean_difference))] if found.mean_difference is not None else []
+    caption = f"Predictions ({found.of}, {found.rows} rows), after - before"
+    return caption, (), [tuple(line) for line in lines]
 
 
 def behaviour(before: Any, after: Any, sample: Any = None) -> Behaviour:
@@ -109,7 +99,7 @@ def behaviour(before: Any, after: Any, sample: Any = None) -> Behaviour:
     old, new = _final(before), _final(after)
     return Behaviour(
         trees=_trees(old, new),
-        coefficients=_coefficients(old, new),
+        coefficients=_coefficients(before, after),
         predictions=None if sample is None else _predictions(before, after, sample),
     )
 
@@ -126,22 +116,24 @@ def _final(model: Any) -> Any:
 
 
 def _trees(old: Any, new: Any) -> Trees | None:
-    before, after = _grown(old), _grown(new)
-    if before is None or after is None:
+    trees = _grown(old), _grown(new)
+    if trees[0] is None or trees[1] is None:
         return None
+    before, after = ([_told_apart(tree.__getstate__()) for tree in side] for side in trees if side is not None)
+    nodes = [sum(int(tree.node_count) for tree in side) for side in trees if side is not None]
     equal = sum(one == other for one, other in zip(before, after, strict=False))
     common = min(len(before), len(after))
     added, removed = len(after) - common, len(before) - common
-    return Trees(len(before), len(after), equal, common - equal, added, removed)
+    return Trees(len(before), len(after), equal, common - equal, added, removed, *nodes)
 
 
 def _grown(model: Any) -> list[Any] | None:
-    """Return what tells the trees of a scikit-learn ensemble or tree apart; None if it has none."""
+    """Return the trees of a scikit-learn ensemble, or of a tree; None if it has none."""
     held = getattr(model, "estimators_", None)
     flat = [model] if held is None else list(getattr(held, "flat", held))
     if not flat or not all(hasattr(each, "tree_") for each in flat):
         return None
-    return [_told_apart(each.tree_.__getstate__()) for each in flat]
+    return [each.tree_ for each in flat]
 
 
 def _told_apart(state: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -150,36 +142,27 @@ def _told_apart(state: Mapping[str, Any]) -> tuple[Any, ...]:
     return (*(nodes[name].tobytes() for name in nodes.dtype.names), values.shape, values.tobytes())
 
 
-def _coefficients(old: Any, new: Any) -> tuple[Coefficient, ...] | None:
-    before, after = _named(old), _named(new)
-    if before is None or after is None:
-        return None
-    names = dict.fromkeys((*after, *before))
-    return tuple(
-        Coefficient(name, before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)
-    )
+def _coefficients(before: Any, after: Any) -> tuple[Coefficient, ...] | None:
+    old, new = _named(before), _named(after)
+    return None if old is None or new is None else coefficients.differing(old, new)
 
 
 def _named(model: Any) -> dict[str, float] | None:
     """Return the coefficients and the intercept of a linear model by feature; None if it has none."""
-    coef = getattr(model, "coef_", None)
+    final = _final(model)
+    coef = getattr(final, "coef_", None)
     if not hasattr(coef, "shape") or not hasattr(coef, "tolist"):
         return None
-    import numpy as np
+    return coefficients.named(coef, getattr(final, "intercept_", 0.0), _features(model, final))
 
-    names = [str(name) for name in getattr(model, "feature_names_in_", ())]
-    matrix = np.atleast_2d(np.asarray(coef, dtype=float))
-    if len(names) != matrix.shape[1]:
-        names = [f"x{place}" for place in range(matrix.shape[1])]
-    several = len(matrix) > 1
-    found = {
-        (f"{name}[{row}]" if several else name): float(matrix[row, place])
-        for row in range(len(matrix))
-        for place, name in enumerate(names)
-    }
-    for row, value in enumerate(np.atleast_1d(np.asarray(getattr(model, "intercept_", 0.0), dtype=float)).ravel()):
-        found[f"(intercept)[{row}]" if several else "(intercept)"] = float(value)
-    return found
+
+def _features(model: Any, final: Any) -> list[str]:
+    """Return what the estimator's features are called: as it says itself, or as the steps before it make them."""
+    names = getattr(final, "feature_names_in_", None)
+    if names is None and isinstance(getattr(model, "steps", None), list) and len(model.steps) > 1:
+        with contextlib.suppress(AttributeError, ValueError):  # a step that does not name what it makes
+            names = model[:-1].get_feature_names_out()
+    return [] if names is None else [str(name) for name in names]
 
 
 def _predictions(before: Any, after: Any, sample: Any) -> Predictions:
@@ -200,7 +183,7 @@ def _predictions(before: Any, after: Any, sample: Any) -> Predictions:
     gaps = gaps[np.isfinite(gaps)]
     if not len(gaps):
         return Predictions(len(equal), share, {}, None, None, of)
-    quantiles = dict(zip(_QUANTILES, np.quantile(gaps, _QUANTILES).tolist(), strict=True))
+    quantiles = dict(zip(_QUANTILES, np.quantile(gaps, list(_QUANTILES)).tolist(), strict=True))
     most, mean = float(np.abs(gaps).max()), float(np.abs(gaps).mean())
     return Predictions(len(equal), share, quantiles, most, mean, of)
 

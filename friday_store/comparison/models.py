@@ -6,16 +6,16 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from friday_store.comparison import table
+from friday_store.comparison import report, table
 from friday_store.comparison.arrays import Numbers
-from friday_store.comparison.behaviour import TREES, Behaviour, Trees
+from friday_store.comparison.behaviour import Behaviour, Trees
+from friday_store.comparison.coefficients import Coefficient
 from friday_store.comparison.steps import StepDiff
 
 if TYPE_CHECKING:
     import pandas as pd
 
 State = Literal["same", "changed", "added", "removed"]
-_LINES: Final = 20
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class ValueDiff:
     """A value inside the model that differs, or a small array; what was added or removed as a whole is one of these.
 
     Attributes:
-        path: Where it stands, such as ``steps[1][1].alpha``.
+        path: Where it stands, such as ``steps['ridge'].alpha``.
         state: ``changed``, ``added`` or ``removed``.
         before: None if it was added, or is no plain value.
         after: None if it was removed, or is no plain value.
@@ -87,6 +87,7 @@ class ModelDiff:
         parts: Every part, the newer model's in order and then what was removed.
         contents: What stands inside the models and differs, by path.
         trees: How many trees of an ensemble differ; None where the stored models do not tell.
+        coefficients: Coefficients of linear models that differ, small ones by name; None where there are none.
         steps: Steps of a pipeline whose class or parameters differ, as recorded.
         behaviour: What the loaded models do differently; None unless it was asked for.
     """
@@ -103,6 +104,7 @@ class ModelDiff:
     parts: tuple[PartDiff, ...]
     contents: tuple[ValueDiff, ...] = ()
     trees: Trees | None = None
+    coefficients: tuple[Coefficient, ...] | None = None
     steps: tuple[StepDiff, ...] = ()
     behaviour: Behaviour | None = None
 
@@ -144,47 +146,29 @@ class ModelDiff:
         """Return :meth:`as_dict` as JSON."""
         return json.dumps(self.as_dict(), ensure_ascii=False, allow_nan=False)
 
-    def to_text(self, width: int = table.WIDTH) -> str:
-        """Return what differs, for people; the longest lists are cut, and say so."""
-        made = [self._summary()]
-        for caption, heads, rows in self._tables():
-            some = table.text(heads, rows[:_LINES], width)
-            if some:
-                more = f"\n… and {len(rows) - _LINES} more" if len(rows) > _LINES else ""
-                made.append(f"{caption}\n{some}{more}")
+    def summary(self) -> str:
+        """Return one line for people: which versions, how large, and how much of it is shared."""
+        return report.summary(self)
+
+    def to_text(self, width: int = table.WIDTH, *, parameters: bool = True) -> str:
+        """Return what differs, for people; the longest lists are cut, and say so.
+
+        Args:
+            width: At most so long a line.
+            parameters: Whether to show the parameters that differ, as recorded.
+        """
+        tables = [each for each in report.tables(self) if parameters or each[0] != report.PARAMETERS]
+        made = [self.summary(), *(report.as_text(*each, width) for each in tables)]
         if self.behaviour is not None:
             made.append(self.behaviour.to_text(width))
         return "\n\n".join(part for part in made if part)
 
     def _repr_html_(self) -> str:
-        tables = [*self._tables(), *(self.behaviour.tables() if self.behaviour else [])]
-        return table.as_html(self._summary(), tables)
+        more = [] if self.behaviour is None else self.behaviour.tables()
+        return table.as_html(self.summary(), [*report.tables(self), *more])
 
     def __repr__(self) -> str:
         return self.to_text()
-
-    def _summary(self) -> str:
-        if self.identical:
-            return (
-                f"{table.shown(self.before)} and {table.shown(self.after)} are the same {table.size(self.size_after)}"
-            )
-        share = f"{100 * self.shared / self.size_after:.1f} %" if self.size_after else "nothing"
-        return (
-            f"{table.shown(self.before)} -> {table.shown(self.after)}: {table.size(self.size_before)} -> "
-            f"{table.size(self.size_after)}, {share} shared, {table.size(self.changed)} new"
-        )
-
-    def _tables(self) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
-        parts = [_part_line(part) for part in self.parts if part.state != "same"]
-        values = [_value_line(value) for value in self.contents]
-        steps: list[tuple[str, ...]] = [line for step in self.steps for line in step.lines()]
-        trees = [] if self.trees is None else [self.trees.line()]
-        return [
-            ("Trees", TREES, trees),
-            ("Steps", ("step", "parameter", "before", "after"), steps),
-            ("Parts", ("part", "state", "size", "new", "elements changed", "largest"), parts),
-            ("Contents", ("path", "before", "after", "largest"), values),
-        ]
 
 
 _COLUMNS: Final = {
@@ -204,23 +188,3 @@ def _record(one: PartDiff | ValueDiff) -> dict[str, Any]:
         "max_difference": numbers and numbers.max_difference,
         "mean_difference": numbers and numbers.mean_difference,
     }
-
-
-def _part_line(part: PartDiff) -> tuple[str, ...]:
-    size = part.size_after if part.size_after is not None else part.size_before or 0
-    elements = "" if part.numbers is None else f"{100 * part.numbers.share_changed:.3g} %"
-    shapes = (part.shape_before, part.shape_after)
-    if None not in shapes and shapes[0] != shapes[1]:
-        elements = f"shape {'x'.join(map(str, shapes[0] or ()))} -> {'x'.join(map(str, shapes[1] or ()))}"
-    elif part.numbers is None and part.state == "changed":
-        elements = "contents below" if part.described else "" if part.dtype else "raw bytes"
-    most = "" if part.numbers is None else table.shown(part.numbers.max_difference)
-    name = table.shown(part.path or part.name)
-    return name, part.state, table.size(size), table.size(part.changed), elements, most
-
-
-def _value_line(value: ValueDiff) -> tuple[str, ...]:
-    most = "" if value.numbers is None else table.shown(value.numbers.max_difference)
-    before = "(none)" if value.state == "added" else table.shown(value.before)
-    after = "(none)" if value.state == "removed" else table.shown(value.after)
-    return table.shown(value.path), before, after, most

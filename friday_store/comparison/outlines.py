@@ -1,7 +1,9 @@
 """What stands in a stored model, by path: its values and its arrays, found without running anything.
 
-A path reads as one would write it in Python: ``alpha``, ``steps[1][1].coef_``, ``estimators_[3].tree_.values``. What a
-call would make is followed into its state, ``(0)`` is its first argument, and ``.__class__`` names what would be made.
+A path reads as one would write it in Python: ``alpha``, ``estimators_[3].tree_.values``. What a call would make is
+followed into its state, ``(0)`` is its first argument, and ``.__class__`` names what would be made. A list of named
+things, such as a pipeline's steps, is gone through by their names: ``steps['ridge'].coef_``; and a list or an array of
+texts is one value. So what was put in front of something does not make it another.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from friday_store.comparison.arrays import Array, array, array_of, dtype_of, plain_dtype, scalar_of
+from friday_store.comparison.arrays import REBUILDS, Array, array, array_of, dtype_of, plain_dtype, scalar_of
 from friday_store.comparison.pickles import Buffer, Global, Made, Pairs, UnreadableError, read
 from friday_store.digest import digest_of
 from friday_store.manifest import Artifact
@@ -29,7 +31,7 @@ class Outline:
     """What is known of a stored model.
 
     Attributes:
-        values: Plain values by path; classes as text.
+        values: Plain values by path; classes as text, lists of texts and the names in a list of named things as lists.
         arrays: Arrays by path.
         above: For each path, that of what holds it.
         parts: The path and the array of each part that is one.
@@ -95,21 +97,43 @@ def _pickled(data: memoryview) -> Iterator[_Found]:
         path, above, value = waiting.pop()
         number = scalar_of(value)
         known = array_of(value)
+        texts = _texts(value)
         if number is not None or isinstance(value, Global) or not isinstance(value, _NODES):
             yield path, above, _shown(value if number is None else number)
-        elif known is not None:
-            yield path, above, known
+        elif known is not None or texts is not None:
+            yield path, above, texts if known is None else known
         elif isinstance(value, Buffer) or id(value) in seen:
             yield path, above, _HOLDER
         else:
             seen.add(id(value))
-            yield path, above, _HOLDER
+            yield path, above, _names(value) or _HOLDER
             below = list(_below(path, value))
             waiting += [(name, path, item) for name, item in reversed(below)]
 
 
+def _texts(value: Any) -> list[str] | None:
+    """Return a list or an array of texts; None for anything else."""
+    if isinstance(value, Made) and value.by in REBUILDS and isinstance(value.state, tuple) and len(value.state) == 5:
+        value = value.state[4]
+    if isinstance(value, list | tuple) and value and all(isinstance(item, str) for item in value):
+        return [str(_shown(item)) for item in value]
+    return None
+
+
+def _names(value: Any) -> list[str]:
+    """Return the names in a list of tuples that begin with a name each, as a pipeline's steps do; empty for others."""
+    if not isinstance(value, list) or not all(isinstance(item, tuple) and len(item) in (2, 3) for item in value):
+        return []
+    names = [item[0] for item in value]
+    return names if all(isinstance(name, str) for name in names) and len(set(names)) == len(names) else []
+
+
 def _below(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, list | tuple):
+    names = _names(value)
+    if names:
+        told = (item[1] if len(item) == 2 else item for item in value)
+        yield from ((f"{path}[{name!r}]", item) for name, item in zip(names, told, strict=True))
+    elif isinstance(value, list | tuple):
         yield from ((f"{path}[{place}]", item) for place, item in enumerate(value))
     elif isinstance(value, Pairs):
         yield from ((f"{path}[{_key(key)}]", item) for key, item in value.items)
@@ -164,6 +188,7 @@ def _told_apart(data: bytes) -> str:
 
 def _named_arrays(data: memoryview) -> Iterator[_Found]:
     """Read the description of the format ``numpy``: a JSON list of name, dtype, shape and order."""
+    yield "", "", _HOLDER
     for number, head in enumerate(json.loads(bytes(data))):
         try:
             dtype, shape = plain_dtype(head["dtype"]), head["shape"]
@@ -181,6 +206,8 @@ def _json(data: memoryview) -> Iterator[_Found]:
         if isinstance(value, dict):
             yield path, above, _HOLDER
             waiting += [(f"{path}.{key}" if path else key, path, value[key]) for key in reversed(value)]
+        elif (texts := _texts(value)) is not None:
+            yield path, above, texts
         elif isinstance(value, list):
             yield path, above, _HOLDER
             waiting += [(f"{path}[{n}]", path, value[n]) for n in reversed(range(len(value)))]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from friday_store.comparison.table import shown
+from friday_store.comparison.table import NONE, shown
 from friday_store.comparison.versions import same
 
 _MODEL = ""
@@ -31,13 +31,29 @@ class StepDiff:
     parameters: Mapping[str, tuple[Any, Any]] = field(default_factory=dict, hash=False)
 
     def lines(self) -> list[tuple[str, str, str, str]]:
-        """Return it as lines of a table: step, parameter, before, after."""
+        """Return it as lines of a table: step, parameter, before, after.
+
+        Where the class is another, of the parameters only those that both have.
+        """
         name, found = shown(self.name or "(model)"), []
         if self.state != "changed" or self.class_before != self.class_after:
-            before, after = shown(self.class_before) or "(none)", shown(self.class_after) or "(none)"
-            found.append((name, "class", before, after))
-        found += [(name, shown(key), shown(old), shown(new)) for key, (old, new) in self.parameters.items()]
+            found.append((name, "class", *classes(self.class_before, self.class_after)))
+        replaced = self.state == "changed" and self.class_before != self.class_after
+        for key, (old, new) in self.parameters.items():
+            if not replaced or None not in (old, new):
+                found.append((name, shown(key), _value(old), _value(new)))
         return found
+
+
+def classes(before: str, after: str) -> tuple[str, str]:
+    """Return two classes without their modules, unless these are all that tells them apart."""
+    short = before.rpartition(".")[2], after.rpartition(".")[2]
+    before, after = (before, after) if short[0] == short[1] else short
+    return _value(before or None), _value(after or None)
+
+
+def _value(value: Any) -> str:
+    return NONE if value is None else shown(value)
 
 
 def steps(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[StepDiff]:

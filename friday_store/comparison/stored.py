@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
-from friday_store.comparison import arrays
+from friday_store.comparison import arrays, coefficients
 from friday_store.comparison.arrays import Array, Numbers, Tally
 from friday_store.comparison.behaviour import Trees
 from friday_store.comparison.models import ModelDiff, PartDiff, State, ValueDiff
@@ -28,6 +29,8 @@ from friday_store.repository import Repository
 
 BLOCK: Final = 1 << 20
 _BATCH: Final = 32
+_CLASS: Final = "__class__"
+_HOLDER: Final = "(several values)"
 _TREE: Final = "sklearn.tree._tree.Tree"
 
 
@@ -60,6 +63,7 @@ def diff(repository: Repository, old: VersionRow, new: VersionRow, steps: Iterab
         parts=parts,
         contents=contents,
         trees=work.trees([part.path for part in parts if part.state != "same"] + [value.path for value in contents]),
+        coefficients=coefficients.stored(*work.outlines),
         steps=tuple(steps),
         bytes_read=before.read + after.read,
     )
@@ -198,16 +202,26 @@ class _Comparing:
         return tally.numbers(math.prod(one.shape))
 
     def contents(self) -> Iterator[ValueDiff]:
-        """Yield what differs by path; what stands in one model alone as a whole, at its topmost path."""
+        """Yield what differs by path; what stands in one model alone as a whole, at its topmost path.
+
+        Of what is of another class now, the class alone is told, since nothing below it has a counterpart.
+        """
         old, new = self.outlines
         told: set[str] = set()
+        replaced = {_owner(path) for path in old.values.keys() & new.values.keys() if self._of_another_class(path)}
         for path in dict.fromkeys((*old.above, *new.above)):
+            if replaced and _below(path, replaced, old if path in old.above else new):
+                continue
             if path in old.above and path in new.above:
                 yield from self._changed(path)
             elif (top := _topmost(path, old, new)) not in told:
                 told.add(top)
                 state: State = "added" if path in new.above else "removed"
                 yield ValueDiff(top, state, _told(old, top), _told(new, top))
+
+    def _of_another_class(self, path: str) -> bool:
+        old, new = self.outlines
+        return _tail(path) == _CLASS and not same(old.values[path], new.values[path])
 
     def _changed(self, path: str) -> Iterator[ValueDiff]:
         old, new = self.outlines
@@ -216,7 +230,7 @@ class _Comparing:
             apart = isinstance(one.data, bytes) or isinstance(other.data, bytes)
             if apart and (one.comparable != other.comparable or one.data != other.data):
                 yield ValueDiff(path, "changed", _told(old, path), _told(new, path), arrays.numbers(one, other))
-        elif not same(_told(old, path), _told(new, path)):
+        elif (one is None) != (other is None) or not same(old.values.get(path, _HOLDER), new.values.get(path, _HOLDER)):
             yield ValueDiff(path, "changed", _told(old, path), _told(new, path))
 
     def trees(self, changed: Iterable[str]) -> Trees | None:
@@ -232,14 +246,45 @@ class _Comparing:
                 here = side.above.get(here, "")
             touched.add(f"{here}.__class__")
         both = old & new
-        return Trees(len(old), len(new), len(both - touched), len(both & touched), len(new - old), len(old - new))
+        nodes = [
+            sum(_nodes(side, kind) for kind in kinds) for side, kinds in zip(self.outlines, (old, new), strict=True)
+        ]
+        counts = len(both - touched), len(both & touched), len(new - old), len(old - new)
+        return Trees(len(old), len(new), *counts, *nodes)
 
 
 def _told(side: Outline, path: str) -> Any:
     array = side.arrays.get(path)
     if array is not None:
         return f"{array.kind} {'x'.join(map(str, array.shape))}"
-    return side.values.get(path, "(several values)" if path in side.above else None)
+    kind = side.values.get(f"{path}.{_CLASS}" if path else _CLASS)
+    holder = _HOLDER if kind is None else str(kind).rpartition(".")[2]
+    return side.values.get(path, holder if path in side.above else None)
+
+
+def _tail(path: str) -> str:
+    return path.rpartition(".")[2]
+
+
+def _owner(path: str) -> str:
+    """Return the path of what a path ending in ``__class__`` is about."""
+    return path.removesuffix(_CLASS).removesuffix(".")
+
+
+def _below(path: str, owners: AbstractSet[str], side: Outline) -> bool:
+    """Whether a path stands below one of some, their classes excepted."""
+    if _tail(path) == _CLASS and _owner(path) in owners:
+        path = _owner(path)
+    while path:
+        path = side.above.get(path, "")
+        if path in owners:
+            return True
+    return False
+
+
+def _nodes(side: Outline, kind: str) -> int:
+    count = side.values.get(f"{_owner(kind)}.node_count")
+    return count if isinstance(count, int) else 0
 
 
 def _topmost(path: str, old: Outline, new: Outline) -> str:

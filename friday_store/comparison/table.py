@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 WIDTH: Final = 80
+NONE: Final = "-"
+"""In place of what is not there."""
 _GAP: Final = "  "
 _NARROWEST: Final = 8
 _UNITS: Final = ("KiB", "MiB", "GiB", "TiB", "PiB")
@@ -51,14 +53,29 @@ def size(value: int) -> str:
 
 
 def text(heads: Sequence[str], rows: Iterable[Sequence[str]], width: int = WIDTH) -> str:
-    """Return a table whose lines are at most ``width`` long where its columns can be cut so far; empty without rows."""
+    """Return a table whose lines are at most ``width`` long where its columns can be cut so far; empty without rows.
+
+    Columns without a single value are left out, and so are the heads where there are none.
+    """
     listed = [list(row) for row in rows]
     if not listed:
         return ""
-    table = [list(heads), *listed]
-    widths = _narrowed([max(len(row[place]) for row in table) for place in range(len(heads))], width)
+    kept = [place for place in range(len(listed[0])) if any(row[place] for row in listed)]
+    table = [[row[place] for place in kept] for row in ([list(heads), *listed] if heads else listed)]
+    widths = _narrowed([max(map(len, column)) for column in zip(*table, strict=True)], width)
     lines = (_GAP.join(_cut(cell, most).ljust(most) for cell, most in zip(row, widths, strict=True)) for row in table)
     return "\n".join(line.rstrip() for line in lines)
+
+
+def sections(heads: Sequence[str], parts: Iterable[tuple[str, Sequence[Sequence[str]]]], width: int = WIDTH) -> str:
+    """Return one table in sections, each a caption and its rows, whose columns stand below each other throughout."""
+    listed = [(caption, [(f"  {row[0]}", *row[1:]) for row in rows]) for caption, rows in parts if rows]
+    lines = text(heads, [row for _, rows in listed for row in rows], width).splitlines()
+    made, at = lines[:1], 1
+    for caption, rows in listed:
+        made += [caption, *lines[at : at + len(rows)]]
+        at += len(rows)
+    return "\n".join(made)
 
 
 def _narrowed(widths: list[int], width: int) -> list[int]:

@@ -20,6 +20,7 @@ _SECTIONS: Final = {
     "feature_importance": "importance", "dependencies": "dependencies", "environment": "environment",
     "evaluation": "evaluation", "metadata": "metadata",
 }  # fmt: skip
+_LONGEST: Final = 8
 _OWN: Final = ("model_type", "status", "description", "author", "serializer", "artifact", "tags", "aliases")
 
 
@@ -78,8 +79,32 @@ class Comparison:
         return any(not row.same for row in self.rows)
 
     def differing(self) -> Comparison:
-        """Return this comparison without what is the same."""
-        return replace(self, rows=tuple(row for row in self.rows if not row.same), only_differences=True)
+        """Return this comparison without what is the same.
+
+        A feature's place counts as the same when only others were added or removed before it.
+        """
+        moved = {row.name for row in self.rows if row.section == "features"} if self._reordered() else set()
+        kept = (
+            row
+            for row in self.rows
+            if not row.same and (row.section != "features" or None in row.sides or row.name in moved)
+        )
+        return replace(self, rows=tuple(kept), only_differences=True)
+
+    def _reordered(self) -> bool:
+        """Whether the features that all versions have come in another order in one of them."""
+        common = [row.sides for row in self.rows if row.section == "features" and None not in row.sides]
+        columns = list(zip(*common, strict=True))
+        orders = [sorted(range(len(common)), key=column.__getitem__) for column in columns]
+        return any(order != orders[0] for order in orders)
+
+    def only(self, sections: Collection[str]) -> Comparison:
+        """Return this comparison with the facts of some sections alone."""
+        return replace(self, rows=tuple(row for row in self.rows if row.section in sections))
+
+    def without(self, *sections: str) -> Comparison:
+        """Return this comparison without the facts of some sections."""
+        return replace(self, rows=tuple(row for row in self.rows if row.section not in sections))
 
     def section(self, name: str) -> dict[str, Row]:
         """Return the facts of one section by name; empty if it has none."""
@@ -136,14 +161,14 @@ class Comparison:
         return json.dumps(self.as_dict(), ensure_ascii=False, allow_nan=False)
 
     def to_text(self, width: int = table.WIDTH) -> str:
-        """Return one table per section, for people."""
-        made = [self._title()]
-        for caption, heads, rows in self._tables():
-            made.append(f"{caption}\n{table.text(heads, rows, width)}")
-        return "\n\n".join(made)
+        """Return one table in sections, for people; rows that say what others say are left out."""
+        if not self.rows:
+            return self._title()
+        return f"{self._title()}\n\n{table.sections(self._heads(), self._sections(), width)}"
 
     def _repr_html_(self) -> str:
-        return table.as_html(self._title(), self._tables())
+        tables = ((caption, self._heads(), rows) for caption, rows in self._sections())
+        return table.as_html(self._title(), tables)
 
     def __repr__(self) -> str:
         return self.to_text()
@@ -152,16 +177,20 @@ class Comparison:
         title = " | ".join(table.shown(version) for version in self.versions)
         return title if self.rows and self else f"{title}: nothing differs"
 
-    def _tables(self) -> Iterator[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
+    def _heads(self) -> tuple[str, ...]:
+        """Return the heads of the columns: versions alone where they are of one model."""
+        models = {version.rpartition(":")[0] for version in self.versions}
+        short = [version.rpartition(":")[2] if len(models) == 1 else version for version in self.versions]
+        return ("", *map(table.shown, short), *(("change",) if len(self.versions) == 2 else ()))
+
+    def _sections(self) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
         pair = len(self.versions) == 2
-        measures = ("difference", "percent") if pair else ()
+        steps = {row.name.partition(".")[0] for row in self.rows if row.section == "steps"}
         for section in dict.fromkeys(row.section for row in self.rows):
-            heads = (section, *map(table.shown, self.versions), *measures)
-            rows = [_line(row, pair=pair) for row in self.rows if row.section == section]
-            if not any(any(line[len(self.versions) + 1 :]) for line in rows):
-                heads = heads[: len(self.versions) + 1]
-                rows = [line[: len(heads)] for line in rows]
-            yield section.capitalize(), heads, rows
+            rows = [row for row in self.rows if row.section == section]
+            if section == "parameters" and steps:  # the steps have a section of their own
+                rows = [row for row in rows if row.name != "steps" and row.name not in steps]
+            yield section.capitalize(), [_line(row, pair=pair) for row in rows]
 
 
 _COLUMNS: Final = {
@@ -174,15 +203,44 @@ def _digest(value: Any) -> str:
     return str(value)[:12]
 
 
-_SHOWN: Final[Mapping[str, Callable[[Any], str]]] = {"size_bytes": table.size, "artifact": _digest}
+def _class(value: Any) -> str:
+    return table.shown(value).rpartition(".")[2]
+
+
+def _minute(value: dt.datetime) -> str:
+    return value.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M")
+
+
+_SHOWN: Final[Mapping[str, Callable[[Any], str]]] = {
+    "size_bytes": table.size,
+    "artifact": _digest,
+    "created_at": _minute,
+}
+
+
+def _brief(value: Any) -> str:
+    """Return a value, or how many it is."""
+    return f"{len(value)} values" if isinstance(value, list) and len(value) > _LONGEST else table.shown(value)
 
 
 def _line(row: Row, *, pair: bool) -> tuple[str, ...]:
-    show = _SHOWN.get(row.name, table.shown)
-    values = ["" if value is None else show(value) for value in row.sides]
-    unit = " s" if row.section == "time" and row.differences[0] is not None else ""
-    measures = (table.signed(row.differences[0]) + unit, table.percent(row.percents[0])) if pair else ()
-    return (table.shown(row.name), *values, *measures)
+    show = _SHOWN.get(row.name, _class if row.section == "steps" and row.name.endswith(".class") else _brief)
+    if row.section == "features":
+        values = [table.NONE if value is None else f"column {value + 1}" for value in row.sides]
+    else:
+        values = [table.NONE if value is None or value in ([], "") else show(value) for value in row.sides]
+    return (table.shown(row.name), *values, *((_change(row),) if pair else ()))
+
+
+def _change(row: Row) -> str:
+    """Return how far the second is from the first, and that in percent."""
+    gap, share = row.differences[0], row.percents[0]
+    if gap is None or gap == 0 or row.section == "features":
+        return ""
+    if row.section == "time":
+        return f"{gap:+.4g} s"
+    told = ("+" if gap > 0 else "-") + table.size(round(abs(gap))) if row.section == "size" else f"{gap:+.4g}"
+    return told if share is None else f"{told} ({table.percent(share)})"
 
 
 def _text(value: Any) -> str | None:

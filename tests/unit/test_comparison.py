@@ -201,3 +201,21 @@ def test_comparing_reads_no_object(operations: ModelOperations, tmp_path: Path) 
         pack.unlink()
     with ModelOperations(tmp_path / "registry", plugins=Plugins(())) as opened:
         assert opened.compare_models("m:1.0.0", "m:1.0.1")
+
+
+def test_a_place_that_moved_with_others(registry: ModelRegistry) -> None:
+    """A feature that moved up because another went away is no difference; one that was put elsewhere is."""
+    for features in (["a", "b", "c"], ["b", "c"], ["c", "b"]):
+        registry.register_model([len(features), features[0]], "m", input_example=frame(*features))
+    operations = ModelOperations(registry)
+    gone = operations.compare_models("m:1.0.0", "m:1.0.1", only_differences=True)
+    assert ["a"] == list(gone.section("features"))
+    assert {"b", "c"} == set(operations.compare_models("m:1.0.1", "m:1.0.2", only_differences=True).section("features"))
+    assert gone.without("version", "metrics").rows
+    assert {"features"} == {row.section for row in gone.only(["features"]).rows}
+
+
+def test_columns_stand_below_each_other() -> None:
+    """All sections of a table share their columns, and a section without rows has no caption."""
+    made = table.sections(("", "a", "b"), [("One", [("x", "1", "2")]), ("None", []), ("Two", [("yyyy", "3", "")])])
+    assert ["        a  b", "One", "  x     1  2", "Two", "  yyyy  3"] == made.splitlines()

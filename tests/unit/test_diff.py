@@ -202,7 +202,9 @@ def test_forests_that_share_trees(operations: ModelOperations) -> None:
     larger.estimators_[1] = other.estimators_[0]
     found = diff(operations, forest, larger)
     assert found.trees is not None
-    assert (4, 6, 3, 1, 2, 0) == tuple(vars(found.trees).values())
+    nodes = [sum(tree.tree_.node_count for tree in model.estimators_) for model in (forest, larger)]
+    assert (4, 6, 3, 1, 2, 0, *nodes) == tuple(vars(found.trees).values())
+    assert f"4 -> 6: 3 the same, 1 changed, 2 added; {nodes[0]} -> {nodes[1]} nodes" in found.to_text()
     loaded = operations.diff_models("m:1.0.0", "m:2.0.0", load=True, sample=features)
     assert loaded.behaviour is not None
     assert found.trees == loaded.behaviour.trees
@@ -288,6 +290,80 @@ def test_two_versions_and_no_more(operations: ModelOperations, small_model: dict
     diff(operations, small_model, small_model)
     with pytest.raises(InvalidValueError, match="two versions, not of 3"):
         operations.diff_models("m", "1.0.0", "2.0.0", "1.0.0")
+
+
+def test_steps_are_paired_by_name(operations: ModelOperations) -> None:
+    """A step that was put in front does not make the others differ; of another class the class alone is told."""
+    from sklearn.linear_model import Lasso, Ridge
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+    draw = np.random.default_rng(2)
+    features = draw.standard_normal((20, 2))
+    target = features @ np.array([1.0, -1.0])
+    before = Pipeline([("scale", StandardScaler()), ("model", Ridge(alpha=1.0))]).fit(features, target)
+    after = Pipeline([("first", MinMaxScaler()), ("scale", StandardScaler()), ("model", Lasso())]).fit(features, target)
+    found = {value.path: (value.before, value.after) for value in diff(operations, before, after).contents}
+    assert (["scale", "model"], ["first", "scale", "model"]) == found["steps"]
+    assert (None, "MinMaxScaler") == found["steps['first']"]
+    assert ["steps['model'].__class__"] == [path for path in found if path.startswith("steps['model']")]
+    assert {"steps['scale'].mean_", "steps['scale'].var_", "steps['scale'].scale_"} >= {
+        path for path in found if path.startswith("steps['scale']")
+    }
+
+
+def test_coefficients_of_stored_models(operations: ModelOperations) -> None:
+    """Coefficients are told by feature without loading, through steps that keep the columns, and not through others."""
+    import pandas as pd
+    from sklearn.decomposition import PCA
+    from sklearn.linear_model import Ridge
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    draw = np.random.default_rng(5)
+    data = pd.DataFrame(draw.standard_normal((30, 2)), columns=["open", "close"])
+    target = data["open"] - data["close"]
+    for first in (StandardScaler(), PCA(2)):
+        models = [Pipeline([("a", first), ("b", Ridge(alpha=alpha))]).fit(data, target) for alpha in (1.0, 9.0)]
+        ids = [operations.register_model(model, "m") for model in models]
+        found = operations.diff_models(*ids).coefficients
+        assert found is not None
+        names = ["open", "close"] if isinstance(first, StandardScaler) else ["x0", "x1"]
+        assert names == [each.name for each in found if each.name != "(intercept)"]
+        assert float(models[0]["b"].coef_[0]) == found[0].before
+        assert float(models[1]["b"].coef_[0]) == found[0].after
+    trees = operations.diff_models(ids[0], operations.register_model({"coef_": "none"}, "other"))
+    assert trees.coefficients is None
+
+
+def test_a_hundred_like_places_are_one_line(operations: ModelOperations) -> None:
+    """The text counts places of one kind, shows what all of them say, and does not say a parameter twice."""
+    from sklearn.ensemble import RandomForestRegressor
+
+    draw = np.random.default_rng(1)
+    features = draw.standard_normal((60, 3))
+    models = [RandomForestRegressor(30, max_depth=d, random_state=0).fit(features, features[:, 0]) for d in (2, 3)]
+    found = diff(operations, *models)
+    assert len(found.contents) > 90
+    text = found.to_text()
+    assert "estimators_[*].max_depth x30  2       3" in text
+    assert 1 == text.count("\n  max_depth")
+    assert len(text.splitlines()) < 15
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_texts_are_told_by_what_came_and_went(operations: ModelOperations) -> None:
+    """A list or array of texts is one value, so what comes after a name that went away is not told as changed."""
+    before = {"names": np.array(["a", "b", "c"], dtype=object), "order": ["x", "y"]}
+    after = {"names": np.array(["a", "c", "d"], dtype=object), "order": ["y", "x"]}
+    found = diff(operations, before, after)
+    assert {
+        "['names']": (["a", "b", "c"], ["a", "c", "d"]),
+        "['order']": (["x", "y"], ["y", "x"]),
+    } == {value.path: (value.before, value.after) for value in found.contents}
+    lines = [line.split() for line in found.to_text().splitlines()]
+    assert ["['names']", "with", "b", "with", "d"] in lines
+    assert ["['order']", "x,", "y", "y,", "x"] in lines
 
 
 @pytest.mark.parametrize(
