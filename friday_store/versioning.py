@@ -91,10 +91,14 @@ class ModelVersioning:
         return comparison.compare(self._records(model_name, v1, v2))
 
     def create_version_diff(self, model_name: str, v1: str, v2: str) -> VersionDiff:
-        """Return what differs between the records of two versions."""
-        found = self._records(model_name, v1, v2)
+        """Return what differs between the records of two versions of a model."""
+        return self.record_diff(*(self._row(model_name, version).model_id for version in (v1, v2)))
+
+    def record_diff(self, a: str, b: str) -> VersionDiff:
+        """Return what differs between the records of two versions, by their revisions."""
+        found = records(self._index, [self._row(revision) for revision in (a, b)])
         one, other = (_canonical(record) for record in found)
-        old, new = (f"{model_name}:{version}" for version in (v1, v2))
+        old, new = (f"{record['model_name']}:{record['model_version']}" for record in found)
         text = "\n".join(difflib.unified_diff(one, other, old, new, lineterm=""))
         return VersionDiff(text, comparison.compare(found, only_differences=True))
 
@@ -119,20 +123,23 @@ class ModelVersioning:
         return [_changed(record, found[place - 1] if place else None) for place, record in enumerate(found)]
 
     def get_metric_history(self, model_name: str, metric: str | None = None) -> pd.DataFrame:
+        """Return :meth:`metric_observations` as a DataFrame, typed also when it is empty."""
+        import pandas as pd
+
+        return _typed(pd.DataFrame(self.metric_observations(model_name, metric), columns=list(_OBSERVED)), _OBSERVED)
+
+    def metric_observations(self, model_name: str, metric: str | None = None) -> list[Record]:
         """Return every observation of a metric, or of all, over all versions of a model, oldest first.
 
-        Its columns: ``model_version``, ``model_id``, ``metric``, ``time``, ``step``, ``value``.
+        Its keys: ``model_version``, ``model_id``, ``metric``, ``time``, ``step`` and ``value``; the last two are None
+        where there is no number.
 
         Raises:
             ModelNotFoundError: There is no such model.
         """
         self.get_latest_version(model_name)
-        import pandas as pd
-
         found = self._index.rows(_METRICS, (model_name, metric, metric))
-        return _typed(
-            pd.DataFrame(found, columns=["model_version", "model_id", "metric", "time", "step", "value"]), _OBSERVED
-        )
+        return [{**dict(zip(_OBSERVED, row, strict=True)), "time": moment(row[3])} for row in found]
 
     def get_status_history(self, model_name: str) -> list[Record]:
         """Return every change of status of every version, oldest first.

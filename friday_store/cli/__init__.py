@@ -25,44 +25,65 @@ _HERE: Final = "friday_store.cli"
 TABLE: Final[Table] = {
     "Start": {
         "init": (f"{_HERE}.start:init", "Create an empty registry."),
-        "clone": (f"{_HERE}.sync:clone", "Copy a registry and set it as origin."),
+        "clone": (f"{_HERE}.sync:clone", "Copy a registry to work on."),
         "demo": (f"{_HERE}.start:demo", "Build a demo registry from real market prices."),
     },
     "Record": {
         "register": (f"{_HERE}.record:register", "Store a model file as a new version."),
         "tag": (f"{_HERE}.record:tag", "List, add or remove tags."),
-        "alias": (f"{_HERE}.record:alias", "List, set or remove aliases."),
+        "alias": (f"{_HERE}.alias:alias", "List, set or remove aliases."),
+        "rollback": (f"{_HERE}.alias:rollback", "Move an alias back."),
         "rm": (f"{_HERE}.record:rm", "Forget a version or a model."),
         "restore": (f"{_HERE}.record:restore", "Bring back what was removed."),
     },
     "Look": {
         "ls": (f"{_HERE}.look:ls", "List models, or the versions of one."),
         "show": (f"{_HERE}.look:show", "Show all that is known of a version."),
+        "info": (f"{_HERE}.info:info", "Say what a model file is, without loading it."),
         "log": (f"{_HERE}.look:log", "Show history, newest first."),
-        "get": (f"{_HERE}.fetch:get", "Write a model's file, verified, without loading it."),
-        "load": (f"{_HERE}.fetch:load", "Load a model and say what it is."),
+        "history": (f"{_HERE}.history:history", "Show a model's versions over time."),
+        "metrics": (f"{_HERE}.history:metrics", "Show or log metrics."),
+        "compare": (f"{_HERE}.compare:compare", "Put versions side by side."),
+        "diff": (f"{_HERE}.compare:diff", "Show what changed in a model."),
+        "best": (f"{_HERE}.best:best", "Find the version with the best value of a metric."),
+        "lineage": (f"{_HERE}.lineage:lineage", "Show ancestors and descendants."),
+        "blame": (f"{_HERE}.lineage:blame", "Show who set a parameter."),
+        "get": (f"{_HERE}.fetch:get", "Write a model's file without loading it."),
+        "load": (f"{_HERE}.fetch:load", "Load a model."),
     },
     "Sync": {
         "push": (f"{_HERE}.sync:push", "Send what a remote lacks."),
         "pull": (f"{_HERE}.sync:pull", "Fetch what is new in a remote, and follow it."),
         "fetch": (f"{_HERE}.sync:fetch", "Fetch what is new in a remote, and move nothing."),
-        "status": (f"{_HERE}.status:status", "Show how far remotes are apart, or the status of a version."),
-        "mirror": (f"{_HERE}.sync:mirror", "Make remotes what this registry is."),
+        "status": (f"{_HERE}.status:status", "Show how far apart remotes are, or a version's status."),
+        "mirror": (f"{_HERE}.sync:mirror", "Make a remote the same as this."),
         "remote": (f"{_HERE}.remote:remote", "List, add and remove remotes."),
         "export": (f"{_HERE}.bundle:export", "Write models to one file."),
         "import": (f"{_HERE}.bundle:import_", "Bring in models from a file."),
     },
     "Keep": {
-        "fsck": (f"{_HERE}.fsck:fsck", "Check everything that is stored, and repair it."),
-        "doctor": (f"{_HERE}.care:doctor", "Check the installation and the registry."),
+        "fsck": (f"{_HERE}.fsck:fsck", "Check and repair what is stored."),
+        "doctor": (f"{_HERE}.care:doctor", "Check the installation."),
         "trust": (f"{_HERE}.care:trust", "List, add and remove what may run code."),
-        "plugins": (f"{_HERE}.care:plugins", "List plugins, their hooks and errors."),
+        "plugins": (f"{_HERE}.care:plugins", "List plugins."),
         "completion": (f"{_HERE}.start:completion", "Print the completion script of a shell."),
         "help": (f"{_HERE}.start:help_", "Explain exit-codes, environment, revisions or sync."),
     },
 }
-FOLDED: Final = {"rm": "restore", "export": "import"}
-"""Commands that share a line of the root's help with the one that undoes them."""
+FOLDED: Final = {
+    "init": "clone",
+    "alias": "rollback",
+    "rm": "restore",
+    "compare": "diff",
+    "history": "metrics",
+    "lineage": "blame",
+    "get": "load",
+    "push": "mirror",
+    "export": "import",
+    "fsck": "doctor",
+    "trust": "plugins",
+}
+"""Commands that share a line of the root's help with one that undoes them or is near."""
 
 
 class Root(LazyGroup):

@@ -52,10 +52,10 @@ _PLUGINS: Final = View(
 @click.command(cls=Command, examples=["doctor", "doctor --json"])
 @click.pass_obj
 def doctor(session: Session) -> None:
-    """Check the installation and the registry.
+    """Check the installation.
 
-    Each remote is asked too, by a throw-away file. Nothing in the answer is secret. The exit code is 1 when a check
-    failed.
+    The registry is checked too, and each remote is asked, by a throw-away file. Nothing in the answer is secret. The
+    exit code is 1 when a check failed.
     """
     found = [{"check": name, "state": state, "detail": detail} for name, state, detail in _checked(session)]
     listing(session, _CHECKS, found)
@@ -223,7 +223,10 @@ def _store() -> TrustStore:
 @click.command(cls=Command, examples=["plugins", "plugins --json"])
 @click.pass_obj
 def plugins(session: Session) -> None:
-    """List plugins, their hooks and errors."""
+    """List plugins.
+
+    Their hooks are listed with them, and what is wrong with them.
+    """
     listing(
         session,
         _PLUGINS,

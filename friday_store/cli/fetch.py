@@ -45,7 +45,7 @@ _LOADED: Final = View(
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 @click.pass_obj
 def get(session: Session, /, *, revision: str, dest: Path | None, force: bool) -> None:
-    """Write a model's file, verified, without loading it.
+    """Write a model's file without loading it.
 
     DEST is a file or a folder; without it the file is called NAME-VERSION, with the suffix of its format.
     """
@@ -78,9 +78,9 @@ def get(session: Session, /, *, revision: str, dest: Path | None, force: bool) -
 @click.argument("revision", shell_complete=model_names)
 @click.pass_obj
 def load(session: Session, /, *, revision: str) -> None:
-    """Load a model and say what it is.
+    """Load a model.
 
-    A model that could run code loads only if you made it or trust it; see friday-store trust.
+    What it is is shown. A model that could run code loads only if you made it or trust it; see friday-store trust.
     """
     registry = session.registry()
     record = registry.get_model_metadata(revision)

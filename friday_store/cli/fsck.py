@@ -50,7 +50,7 @@ _DOCUMENT: Final = View(fields=("problems", "repaired", "left"), columns=_LINES.
 )
 @click.pass_obj
 def fsck(session: Session, /, *, quick: bool, repair: bool, remotes: Sequence[str]) -> None:
-    """Check everything that is stored, and repair it.
+    """Check and repair what is stored.
 
     Nothing is changed without --repair or --repair-from; damaged files are then moved to the folder damaged, never
     deleted. The exit code is 0 when nothing is lost or damaged, or no longer, else 5.

@@ -126,6 +126,17 @@ def single(
         listing(session, view, [record], text=text, paged=paged)
 
 
+def text(session: Session, shown: str, *, paged: bool = False) -> None:
+    """Write text as it is.
+
+    Args:
+        session: Which colours.
+        shown: The text, cleaned.
+        paged: On a terminal, what is longer than it goes to the user's pager.
+    """
+    _write(session, [shown], paged=paged)
+
+
 def chosen(session: Session) -> str:
     """Return the format: what was asked for, else what suits stdout."""
     return session.format or ("human" if sys.stdout.isatty() else "tsv")

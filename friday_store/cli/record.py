@@ -1,10 +1,9 @@
-"""``register``, ``tag``, ``alias``, ``rm`` and ``restore``: what changes a registry."""
+"""``register``, ``tag``, ``rm`` and ``restore``: what changes a registry."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import shlex
 import shutil
 import sys
 import tempfile
@@ -15,13 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from friday_store.cli.command import Command
-from friday_store.cli.output import Column, View, listing, single
+from friday_store.cli.output import Column, View, listing
 from friday_store.cli.session import Refusal, Session, model_names
 from friday_store.cli.text import clean, plain, short
 from friday_store.cli.versions import changed, changed_one, label
 
 if TYPE_CHECKING:
-    from friday_store.refs import Revision
     from friday_store.registry import ModelRegistry
 
 _SUFFIXES: Final = {
@@ -40,23 +38,13 @@ _TAGS: Final = View(
     ),
     id="tag",
 )
-_ALIASES: Final = View(
-    fields=("revision", "alias", "model_name", "model_version", "model_id"),
-    columns=(
-        Column("model_name", "NAME"),
-        Column("alias", "ALIAS"),
-        Column("model_version", "VERSION"),
-        Column("model_id", "ID", short),
-    ),
-    id="revision",
-)
 
 
 class _Enough(Exception):  # noqa: N818 - it ends a rehearsal
     pass
 
 
-def _facts(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, Any]:  # noqa: ARG001
+def facts(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, Any]:  # noqa: ARG001
     """Return ``k=v`` pairs as a mapping; a value is JSON where it is JSON, else text."""
     found: dict[str, Any] = {}
     for text in values:
@@ -87,9 +75,9 @@ def _facts(ctx: click.Context, param: click.Parameter, values: Sequence[str]) ->
 )
 @click.option("--format", "kind", metavar="F", help="The file's format; without it by suffix and first bytes.")
 @click.option("--parent", "parents", multiple=True, metavar="REV", help="What it came from; may be repeated.")
-@click.option("--metric", "metrics", multiple=True, metavar="K=V", callback=_facts, help="A number; may be repeated.")
-@click.option("--param", "params", multiple=True, metavar="K=V", callback=_facts, help="A parameter of its training.")
-@click.option("--meta", "metadata", multiple=True, metavar="K=V", callback=_facts, help="Anything else about it.")
+@click.option("--metric", "metrics", multiple=True, metavar="K=V", callback=facts, help="A number; may be repeated.")
+@click.option("--param", "params", multiple=True, metavar="K=V", callback=facts, help="A parameter of its training.")
+@click.option("--meta", "metadata", multiple=True, metavar="K=V", callback=facts, help="Anything else about it.")
 @click.option("-t", "--tag", "tags", multiple=True, metavar="TAG", help="A tag; may be repeated.")
 @click.option("--alias", "aliases", multiple=True, metavar="A", help="An alias that moves here.")
 @click.option("-m", "--message", default="", metavar="MSG", help="What it is, in your words.")
@@ -188,61 +176,6 @@ def tag(session: Session, /, *, revision: str | None, name: str | None, delete: 
         raise Refusal(f"{label(record)} has no tag {name!r}", 3, f"friday-store tag {label(record)}")
     after = registry.get_model_metadata(record["model_id"])
     changed_one(session, after, "untagged" if delete else "tagged", f": {plain(after['tags']) or 'no tags'}")
-
-
-@click.command(
-    cls=Command,
-    examples=["alias", "alias aapl_1d", "alias aapl_1d@champion aapl_1d:1.0.0", "alias -d aapl_1d@production"],
-)
-@click.argument("name", metavar="[NAME[@ALIAS]]", required=False, shell_complete=model_names)
-@click.argument("revision", metavar="[REV]", required=False, shell_complete=model_names)
-@click.option("-d", "--delete", is_flag=True, help="Remove it.")
-@click.pass_obj
-def alias(session: Session, /, *, name: str | None, revision: str | None, delete: bool) -> None:
-    """List, set or remove aliases."""
-    registry = session.registry()
-    if name is None or (revision is None and not delete and name in registry.model_names(name)):
-        listing(session, _ALIASES, _aliases(registry, name))
-    elif revision is not None and not delete:
-        record = registry.get_model_metadata(revision)
-        start = f"{record['model_name']}@"
-        if not name.startswith(start):
-            raise Refusal(
-                f"an alias names a version of its own model, and {name!r} is not {start}ALIAS",
-                2,
-                shlex.join(["friday-store", "alias", f"{start}ALIAS", revision]),
-            )
-        registry.set_alias(record["model_id"], name.removeprefix(start))
-        changed_one(session, registry.get_model_metadata(record["model_id"]), f"{name} is now")
-    else:
-        found = _labelled(registry, name)
-        if revision is not None:
-            raise click.UsageError("-d takes NAME@ALIAS alone")
-        if delete:
-            registry.delete_alias(found["model_name"], found["alias"])
-        single(session, _ALIASES, found, text=(lambda _: clean(f"removed {name}")) if delete else None)
-
-
-def _aliases(registry: ModelRegistry, model: str | None) -> list[dict[str, Any]]:
-    return [
-        {**record, "alias": each, "revision": f"{record['model_name']}@{each}"}
-        for record in registry.list_models(model)
-        for each in record["aliases"]
-    ]
-
-
-def _labelled(registry: ModelRegistry, text: str) -> dict[str, Any]:
-    """Return the alias that ``NAME@ALIAS`` names; either part may hold an ``@`` itself."""
-    from friday_store import refs
-
-    readings: list[Revision] = [reading for reading in refs.parse(text) if reading.label]
-    for reading in readings:
-        for found in _aliases(registry, reading.name) if registry.model_names(reading.name) else []:
-            if found["alias"] == reading.label:
-                return found
-    model = readings[0].name if readings else text
-    registry.get_latest_version(model)
-    raise Refusal(f"there is no alias {text!r}", 3, f"friday-store alias {model}")
 
 
 @click.command(cls=Command, examples=["rm -n aapl_1d:1.0.0", "rm --yes aapl_1d:1.0.0", "rm --yes --force aapl_1d"])

@@ -83,7 +83,7 @@ def status(
     reason: str | None,
     meaning: str | None,
 ) -> None:
-    """Show how far remotes are apart, or the status of a version.
+    """Show how far apart remotes are, or a version's status.
 
     \b
     REMOTE (a name or URL), or nothing  what a push would move, what a pull would, and what neither may

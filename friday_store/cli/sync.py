@@ -140,9 +140,9 @@ def fetch(session: Session, /, *, remote: str, patterns: Sequence[str], **rest: 
 @watching
 @click.pass_obj
 def mirror(session: Session, /, *, remotes: Sequence[str], dry_run: bool, yes: bool, kind: Kind) -> None:
-    """Make remotes what this registry is.
+    """Make a remote the same as this.
 
-    What they have besides is deleted there, and aliases go where they are here. All remotes are tried, also when one
+    What remotes have besides is deleted there, and aliases go where they are here. All remotes are tried, also when one
     fails.
     """
     registry = session.registry()
@@ -193,10 +193,10 @@ def clone(
     kind: Kind,
     options: Sequence[str],
 ) -> None:
-    """Copy a registry and set it as origin.
+    """Copy a registry to work on.
 
-    Without DIR the folder is called as the registry is. A clone that was interrupted goes on when it is asked for
-    again.
+    It is set as origin. Without DIR the folder is called as the registry is. A clone that was interrupted goes on when
+    it is asked for again.
     """
     from friday_store.registry import ModelRegistry
 

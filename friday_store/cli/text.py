@@ -95,5 +95,15 @@ def ago(value: Any) -> str:
     return _counted(months, "month") if months < 24 else _counted(months // 12, "year")
 
 
+def lasting(seconds: Any) -> str:
+    """Return how long something took, in three digits; nothing for None."""
+    if seconds is None:
+        return ""
+    for unit, name in ((86_400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.3g} {name}"
+    return f"{seconds:.3g} s"
+
+
 def _counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'} ago"

@@ -6,7 +6,7 @@ from typing import Final
 
 EXIT_CODES: Final = {
     0: "all went well",
-    1: "another error, or a failed check of doctor",
+    1: "another error, a failed check of doctor, a difference with diff --exit-code, no common ancestor",
     2: "usage: an option, a name or a value that cannot be",
     3: "a model, version, alias, tag, remote or file that is not there, or that is ambiguous",
     4: "conflict: the version exists, a name was moved by others, an alias points at it, a file is in the way",

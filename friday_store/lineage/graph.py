@@ -73,6 +73,13 @@ class Lineage:
         """The nodes by digest."""
         return {node.model_id: node for node in self.nodes}
 
+    def joined(self, other: Lineage) -> Lineage:
+        """Return the nodes and edges of both, this one's first: of one root, ancestors and descendants."""
+        nodes = {node.model_id: node for node in (*other.nodes, *self.nodes)}
+        order = dict.fromkeys(node.model_id for node in (*self.nodes, *other.nodes))
+        edges = tuple(dict.fromkeys((*self.edges, *other.edges)))
+        return Lineage(self.root, "both", tuple(nodes[each] for each in order), edges)
+
     def records(self) -> list[dict[str, Any]]:
         """Return one plain dict per node: its fields, and ``parents``."""
         parents = grouped(self.edges)
@@ -93,12 +100,17 @@ class Lineage:
         A model's own line goes straight down, and others branch off it before it goes on, so a long history is not
         pushed to the right. What has been drawn above is not drawn again.
 
+        Of both directions, one in which there is nothing is left out.
+
         Args:
             limit: At most so many lines; None for all.
         """
         made: list[str] = []
-        for caption, below in self._sides():
-            made += [f"{caption}:"] if self.direction == "both" else []
+        sides = list(self._sides())
+        if self.direction == "both":
+            sides = [side for side in sides if side[1].get(self.root)]
+        for caption, below in sides or [("", {})]:
+            made += [f"{caption}:"] if caption and self.direction == "both" else []
             lines = list(drawing.tree(self._labels, self.root, below, limit))
             made += lines if limit is None else lines[:limit]
             if limit is not None and len(lines) > limit:

@@ -37,7 +37,7 @@ def before(repository: Repository, ref: Ref) -> bytes:
     """Return where a ref pointed before its last move that was not undone.
 
     Raises:
-        ModelNotFoundError: It never moved, or there was nothing before.
+        ModelNotFoundError: It never moved, there was nothing before, or what was there has been deleted.
     """
     undone, name = 0, str(ref)
     for entry in repository.entries():
@@ -51,8 +51,18 @@ def before(repository: Repository, ref: Ref) -> bytes:
             elif old is None:
                 raise ModelNotFoundError(f"{ref.model}@{ref.name} did not point anywhere before")
             else:
-                return old
+                return _still_here(repository, ref, old)
     raise ModelNotFoundError(f"model {ref.model!r} has no alias {ref.name!r}", hint=f"friday-store alias {ref.model}")
+
+
+def _still_here(repository: Repository, ref: Ref, digest: bytes) -> bytes:
+    if repository.index.versions("m.model_id = ?", (digest.hex(),)):
+        return digest
+    version = repository.index.manifest(digest).version
+    raise ModelNotFoundError(
+        f"{ref.model}@{ref.name} was {version} before, which was deleted",
+        hint=f"friday-store restore {ref.model}:{version}",
+    )
 
 
 def forget(repository: Repository, transaction: Transaction, rows: Sequence[VersionRow], *, force: bool) -> list[str]:

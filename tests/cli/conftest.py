@@ -74,6 +74,7 @@ def _fill(work: Path) -> None:
             "aapl_1d",
             "1.0.0",
             tags=["AAPL"],
+            aliases=["production"],
             metrics={"auc": 0.55, "loss": float("nan")},
             description="first try",
         )

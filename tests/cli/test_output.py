@@ -31,6 +31,21 @@ READING = [
     ["alias", "aapl_1d"],
     ["alias", "aapl_1d@production"],
     ["status", "aapl_1d"],
+    ["history", "aapl_1d"],
+    ["history", "aapl_1d", "--plot"],
+    ["history", "aapl_1d", "--status"],
+    ["history", "aapl_1d@production"],
+    ["metrics", "aapl_1d"],
+    ["metrics", "aapl_1d", "--plot"],
+    ["best", "aapl_1d", "--metric", "auc"],
+    ["compare", "aapl_1d"],
+    ["diff", "aapl_1d"],
+    ["lineage", "aapl_1d"],
+    ["lineage", "aapl_1d", "--common", "aapl_1d:1.0.0"],
+    ["blame", "aapl_1d"],
+    ["rollback", "aapl_1d", "-n"],
+    ["info", "aapl_1d"],
+    ["info", "model.pkl"],
     ["load", "weights_only"],
     ["push", "-n"],
     ["pull", "-n"],
@@ -90,6 +105,10 @@ def test_every_format_works(arguments: list[str], kind: str, work: Path, run: Ru
         (["tag"], ["tag", "model_name", "model_version", "model_id"]),
         (["alias"], ["alias", "model_name", "model_version", "model_id"]),
         (["remote"], ["name", "url"]),
+        (["history", "aapl_1d"], ["model_version", "previous", "since_previous", "metric_changes"]),
+        (["history", "aapl_1d@production"], ["since", "until", "model_version", "actor", "message", "seq"]),
+        (["metrics", "aapl_1d"], ["model_version", "metric", "time", "step", "value"]),
+        (["blame", "aapl_1d"], ["parameter", "value", "model_version", "previous", "author", "time"]),
         (["doctor"], ["check", "state", "detail"]),
         (["trust"], ["kind", "value"]),
     ],
@@ -107,6 +126,11 @@ def test_fields_of_lists(arguments: list[str], fields: list[str], work: Path, ru
     [
         (["show", "aapl_1d"], ["model_id", "model_name", "metrics", "trusted", "environment", "dependencies"]),
         (["status", "aapl_1d"], ["model_id", "status", "history"]),
+        (["compare", "aapl_1d"], ["versions", "rows", "features_added", "time_between"]),
+        (["diff", "aapl_1d"], ["before", "after", "record", "model"]),
+        (["lineage", "aapl_1d"], ["root", "direction", "nodes", "edges"]),
+        (["info", "aapl_1d"], ["format", "safety", "compatible", "problems", "model_hash", "parts"]),
+        (["best", "aapl_1d", "--metric", "auc"], ["model_id", "metrics"]),
         (["load", "aapl_1d"], ["type", "seconds", "size_bytes"]),
         (["get", "aapl_1d"], ["path", "size_bytes", "model_id"]),
         (["push"], ["remote", "direction", "dry_run", "refs", "objects", "size_bytes", "present"]),
@@ -187,7 +211,7 @@ def test_long_output_goes_to_the_pager(work: Path, run: Run) -> None:
     paged = (work / "paged").read_text()
     assert {"FRX"} == {line.partition(":")[0] for line in paged.splitlines()}
     assert "aapl_1d:1.0.0" in paged
-    for command in (["ls", "--versions"], ["show", "aapl_1d"]):
+    for command in (["ls", "--versions"], ["show", "aapl_1d"], ["diff", "aapl_1d"], ["history", "aapl_1d"]):
         assert "" == _on_terminal(*command, LINES="3", COLUMNS="200", PAGER=shows, LESS="R")
         assert (work / "paged").read_text().startswith("R:")
 
@@ -272,7 +296,11 @@ def test_chosen_fields(work: Path, run: Run) -> None:
     assert run(*asked, "--format", "human").stdout.split()[:2] == ["VERSION", "METRICS.AUC"]
 
 
-@pytest.mark.parametrize("arguments", [["ls"], ["show", "aapl_1d"], ["log", "--all"], ["doctor"]], ids=_names)
+@pytest.mark.parametrize(
+    "arguments",
+    [["ls"], ["show", "aapl_1d"], ["log", "--all"], ["doctor"], ["diff", "aapl_1d"], ["lineage", "aapl_1d"]],
+    ids=_names,
+)
 def test_unknown_fields_are_listed(arguments: list[str], work: Path, run: Run) -> None:
     """A field that does not exist is a usage error that lists those that do."""
     result = run(*arguments, "--json", "--fields", "nonsense")

@@ -488,6 +488,18 @@ def test_promote_and_rollback(registry: ModelRegistry) -> None:
         registry.rollback("m", "staging")
 
 
+def test_rollback_to_what_was_deleted(registry: ModelRegistry) -> None:
+    """An alias does not go back to a version that was deleted: it stays, and the hint says how that comes back."""
+    ids = [registry.register_model([number], "m", aliases=["production"]) for number in range(2)]
+    registry.delete_model("m", "1.0.0")
+    with pytest.raises(ModelNotFoundError, match=r"was 1\.0\.0 before, which was deleted") as caught:
+        registry.rollback("m")
+    assert "friday-store restore m:1.0.0" == caught.value.hint
+    assert ids[1] == registry.get_model_metadata("m@production")["id"]
+    registry.restore_model("m", "1.0.0")
+    assert ids[0] == registry.rollback("m")
+
+
 def test_delete_and_restore(registry: ModelRegistry) -> None:
     """What was deleted is gone from every answer, and comes back whole."""
     registry.register_model([1], "m", tags=["t"], metrics={"a": 1})
