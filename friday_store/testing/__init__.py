@@ -6,9 +6,16 @@
 
     class TestMine(SerializerTests):
         serializer = Mine()
+        frameworks = ("torch",)  # what only writing and loading a model may import
 
         @pytest.fixture
         def model(self):
+            return ...
+
+        def predict(self, model):
+            return ...
+
+        def changed(self, model):  # optional: the same model with a part of it trained on
             return ...
 
 It needs pytest and Hypothesis, which the extra ``test`` brings; nothing in friday-store imports it. For readable

@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from types import SimpleNamespace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Final, NoReturn
 
 import pytest
 
 from friday_store import default_plugins, serializer
 from friday_store.errors import SerializationError
-from friday_store.hookspecs import Part, Serializer, hookimpl
+from friday_store.hookspecs import Describing, Part, Requiring, Serializer
+from friday_store.objects.pack import BLOCK
 from friday_store.plugins import Plugins
+from friday_store.registry import ModelRegistry
+from friday_store.testing import journey
 
 _STRANGERS: Final[tuple[Any, ...]] = (None, 0, "text", b"bytes", [], {}, object(), object, print, ValueError("x"))
 
@@ -26,16 +29,26 @@ def parts_of(dumped: Iterable[Part], *, writable: bool = True) -> dict[str, memo
 
 
 class SerializerTests:
-    """Subclass it, set ``serializer``, and give the fixture ``model``.
+    """Subclass it, set ``serializer``, and give the fixture ``model``; what a model is good for is ``predict``.
 
     Attributes:
-        serializer: The format under test.
+        serializer: The format under test; an instance that can be pickled, if ``frameworks`` are named.
+        frameworks: The top-level modules, such as ``("torch",)``, that only writing and loading a model may import.
+            The fixture may import them, and so may the test module. Empty for a format that needs nothing.
+        chosen: Whether a model goes to this format when none is asked for.
+        mistaken: Formats whose native files are files of this one too, told apart by nothing, such as a joblib file
+            without arrays, which is a pickle.
+        shares: The share of a model's bytes, 0 to 1, that its :meth:`changed` version must have in common with it.
         shows_truncation: Whether parts that were cut short cannot be taken for whole ones. False for a format
             that keeps bytes as they are; what is cut short may then load as something else, and nothing worse.
         has_file: Whether the format has a native single file.
     """
 
     serializer: Serializer
+    frameworks: ClassVar[Sequence[str]] = ()
+    chosen: ClassVar[bool] = True
+    mistaken: ClassVar[Collection[str]] = ()
+    shares: ClassVar[float] = 0.5
     shows_truncation: ClassVar[bool] = True
     has_file: ClassVar[bool] = True
 
@@ -52,14 +65,30 @@ class SerializerTests:
         """Return something that the format cannot write; None if there is no such thing."""
         return threading.Lock()
 
+    def changed(self, model: Any) -> Any:  # noqa: ARG002 - for those who have one
+        """Return a model like this one with a part of it trained on; None, by default, if there is no such thing.
+
+        It is given a model of its own, and may change it in place.
+        """
+        return None
+
+    def older(self) -> Mapping[int, Mapping[str, bytes]]:
+        """Return the parts of a model in each layout before the current one, as its release wrote them.
+
+        Needed as soon as ``format`` is above 1: keep them as files beside the test. The model has to predict as that
+        of the fixture does.
+        """
+        return {}
+
+    @pytest.fixture(autouse=True)
+    def own_home(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Keep trust and caches of the tests apart from those of whoever runs them."""
+        monkeypatch.setenv("FRIDAY_STORE_HOME", str(tmp_path / "home"))
+
     @pytest.fixture
     def plugins(self) -> Plugins:
         """Return the built-in formats and this one."""
-        name = self.serializer.name
-        if name in {built_in.name for built_in in default_plugins.register_serializers()}:
-            return Plugins(())
-        plugin = SimpleNamespace(register_serializers=hookimpl(lambda: [self.serializer]))
-        return Plugins((), extra={name: plugin})
+        return journey.own_plugins(self.serializer)
 
     def load(self, plugins: Plugins, parts: Mapping[str, memoryview]) -> Any:
         """Load as the registry does: magic bytes first, and one kind of error."""
@@ -74,6 +103,13 @@ class SerializerTests:
         assert isinstance(self.serializer.deterministic, bool)
         assert re.fullmatch(r"(\.[a-z0-9]+)?", self.serializer.suffix)
 
+    def test_requires_what_is_installed(self) -> None:
+        """What a format says it requires is what pip understands, and is installed where its tests run."""
+        if isinstance(self.serializer, Requiring):
+            assert not isinstance(self.serializer.requires, str)
+            assert serializer.missing(self.serializer) == []
+        assert not self.frameworks or isinstance(self.serializer, Requiring), "say what to install: requires = (…)"
+
     def test_is_found_by_its_name(self, plugins: Plugins) -> None:
         """The format is the one that its recorded name leads to."""
         assert type(self.serializer) is type(plugins.serializer(self.serializer.name))
@@ -82,6 +118,12 @@ class SerializerTests:
     def test_accepts_answers_for_any_object(self, stranger: object) -> None:
         """``accepts`` says yes or no to anything, and never raises."""
         assert isinstance(self.serializer.accepts(stranger), bool)
+
+    def test_takes_its_models(self, model: Any, plugins: Plugins) -> None:
+        """A model goes to the format that is for it when none is asked for, and no format takes strangers' models."""
+        if self.chosen:
+            assert self.serializer.name == plugins.serializer_for(model).name
+        assert plugins.serializer_for(Path("model")).name == "file"
 
     def test_parts_are_named_and_contiguous(self, model: Any) -> None:
         """Part names are unique printable ASCII that no path can escape by, and the data is one run of bytes."""
@@ -130,6 +172,14 @@ class SerializerTests:
             with pytest.raises(SerializationError):
                 self.serializer.check(parts)
 
+    @pytest.mark.parametrize("other", default_plugins.register_serializers(), ids=lambda other: other.name)
+    def test_refuses_the_files_of_other_formats(self, plugins: Plugins, other: Serializer) -> None:
+        """A file of another format, labelled as this one, is refused when it is read or when it is loaded."""
+        if self.has_file and other.name not in (self.serializer.name, *self.mistaken):
+            file = b"".join(other.to_file(parts_of(other.dump(_SAMPLES[other.name]()))))
+            with pytest.raises(SerializationError):
+                self.load(plugins, parts_of(self.serializer.from_file(memoryview(file))))
+
     def test_refuses_no_parts(self) -> None:
         """Nothing at all is not a model."""
         with pytest.raises(SerializationError):
@@ -140,6 +190,65 @@ class SerializerTests:
         parts = parts_of(self.serializer.dump(model))
         with pytest.raises(SerializationError):
             self.serializer.load(parts, self.serializer.format + 1)
+
+    def test_reads_older_layouts(self, model: Any, plugins: Plugins) -> None:
+        """A model in every layout that was ever released loads."""
+        older = self.older()
+        assert set(range(1, self.serializer.format)) <= set(older), "give the parts of every layout: older()"
+        for number, parts in older.items():
+            held = {name: memoryview(bytearray(data)) for name, data in parts.items()}
+            loaded = serializer.load(plugins, self.serializer.name, number, held)
+            assert_alike(self.predict(model), self.predict(loaded))
+
+    def test_describes_without_loading(self, model: Any) -> None:
+        """What a format says of a model is small and plain, the same each time, and changes nothing."""
+        parts = parts_of(self.serializer.dump(model))
+        before = {name: bytes(data) for name, data in parts.items()}
+        first, second = (serializer.contents(self.serializer, self.serializer.format, parts) for _ in range(2))
+        assert first == second
+        assert bool(first) == isinstance(self.serializer, Describing)
+        assert before == {name: bytes(data) for name, data in parts.items()}
+
+    def test_travels(self, model: Any, plugins: Plugins, tmp_path: Path) -> None:
+        """A model that is registered, pushed and pulled by somebody else predicts the same in a fresh process.
+
+        A format of class code is refused there until it is trusted; one that is data loads without a word.
+        """
+        expected = self.predict(model)
+        with ModelRegistry(tmp_path / "mine", plugins=plugins) as registry:
+            registry.register_model(model, journey.NAME, serializer=self.serializer.name)
+            assert_alike(expected, self.predict(registry.load_model(journey.NAME)))
+            registry.push(str(tmp_path / "shared"))
+        there = journey.arrived(self, tmp_path / "shared", tmp_path / "somebody")
+        assert_alike(expected, there.predicted)
+        if self.serializer.safety != "typed":  # what is typed loads where its types are on the list
+            assert (self.serializer.safety == "code") == there.refused
+
+    def test_without_the_framework(self, model: Any, tmp_path: Path) -> None:
+        """Where the framework is missing the plugin is imported, a model is checked and described; loading it names
+        the package to install. So neither the plugin nor ``accepts``, ``check`` or ``describe`` imports it.
+        """  # noqa: D205 - one promise
+        if self.frameworks:
+            parts = parts_of(self.serializer.dump(model))
+            found = journey.bare(self.serializer, self.frameworks, parts, tmp_path / "bare")
+            assert found.asked == []
+            assert serializer.contents(self.serializer, self.serializer.format, parts) == found.contents
+            assert found.kind == "PluginError", found.message
+            assert isinstance(self.serializer, Requiring)
+            assert re.match(rf"pip install .*{re.escape(self.serializer.requires[0])}", found.hint or ""), found.hint
+
+    def test_versions_share_what_did_not_change(self, model: Any, plugins: Plugins, tmp_path: Path) -> None:
+        """Two versions of a model share the chunks of what did not change."""
+        with ModelRegistry(tmp_path / "mine", plugins=plugins) as registry:
+            registry.register_model(model, journey.NAME, serializer=self.serializer.name)
+            other = self.changed(registry.load_model(journey.NAME))
+            if other is None:
+                return
+            registry.register_model(other, journey.NAME, serializer=self.serializer.name)
+            before, after = (_chunks(registry, version) for version in (f"{journey.NAME}~1", journey.NAME))
+            assert before.keys() != after.keys(), "the changed model is the same"
+            shared = sum(size for digest, size in after.items() if digest in before)
+            assert shared >= self.shares * sum(after.values())
 
     @pytest.mark.parametrize("kept", [0.0, 0.5, 1.0])
     def test_truncated_parts(self, model: Any, plugins: Plugins, kept: float) -> None:
@@ -192,6 +301,18 @@ class SerializerTests:
         except SerializationError:
             return
         assert not self.shows_truncation, "a part that was cut short was loaded as if it were whole"
+
+
+def _chunks(registry: ModelRegistry, revision: str) -> dict[bytes, int]:
+    """Return the chunks of a version, with their sizes."""
+    artifact = registry.repository.artifact(bytes.fromhex(registry.get_model_metadata(revision)["artifact"]))
+    found: dict[bytes, int] = {}
+    for part in artifact.parts:
+        left = part.size
+        for digest in part:
+            found[digest] = min(left, BLOCK)
+            left -= BLOCK
+    return found
 
 
 def assert_alike(expected: Any, actual: Any) -> None:

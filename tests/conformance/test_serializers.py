@@ -36,6 +36,7 @@ class TestPickle5(SerializerTests):
     """An object with big and small buffers."""
 
     serializer = Pickle5()
+    mistaken = ("joblib",)
 
     @pytest.fixture
     def model(self) -> Predictor:
@@ -46,11 +47,17 @@ class TestPickle5(SerializerTests):
         """Return what the object holds."""
         return model.predict()
 
+    def changed(self, model: Predictor) -> Predictor:
+        """Train on one of three big arrays."""
+        model.column_major += 1
+        return model
+
 
 class TestPickle5Plain(SerializerTests):
     """An object without buffers."""
 
     serializer = Pickle5()
+    mistaken = ("joblib",)
 
     @pytest.fixture
     def model(self, small_model: dict[str, Any]) -> Any:
@@ -62,6 +69,8 @@ class TestJoblib(SerializerTests):
     """A scikit-learn model in joblib's own file."""
 
     serializer = Joblib()
+    chosen = False
+    mistaken = ("pickle5",)
 
     @pytest.fixture
     def model(self, estimator: Any) -> Any:
@@ -108,6 +117,7 @@ class TestJson(SerializerTests):
     """Nested plain data."""
 
     serializer = Json()
+    chosen = False
 
     @pytest.fixture
     def model(self) -> Any:
@@ -119,6 +129,7 @@ class TestFile(SerializerTests):
     """A file as it is."""
 
     serializer = File()
+    mistaken = ("joblib", "json", "numpy", "pickle5")
     shows_truncation = False
 
     @pytest.fixture

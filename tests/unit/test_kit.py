@@ -1,0 +1,185 @@
+"""The kit bites: a plugin that breaks a promise fails the test of that promise."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from friday_store import SerializationError
+from friday_store.default_plugins.formats import Json
+from friday_store.hookspecs import Part, Safety
+from friday_store.testing import SerializerTests, journey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+PLUGIN = """
+import json
+{top}
+
+from friday_store.default_plugins.formats import Json
+from friday_store.hookspecs import Part, Safety
+
+
+class Form(Json):
+    name = "kit"
+    safety = "{safety}"
+    requires = ("pluggy>=1",)
+
+    def accepts(self, model):
+        {accepts}
+        return type(model).__module__ == "kit_framework"
+
+    def dump(self, model):
+        return [Part("json", json.dumps(model.words).encode())]
+
+    def load(self, parts, format):
+        import kit_framework
+
+        if format > 1:
+            from friday_store import SerializationError
+            raise SerializationError("newer")
+        return kit_framework.Model(json.loads(bytes(parts["json"])))
+
+    def describe(self, parts):
+        {describe}
+        return {{"words": len(json.loads(bytes(parts["json"])))}}
+"""
+FRAMEWORK = """
+class Model:
+    def __init__(self, words):
+        self.words = words
+"""
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Return a function that makes a suite over a plugin that was written to disk, with a framework beside it."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "kit_framework.py").write_text(FRAMEWORK)
+
+    def make(**lines: str) -> tuple[Any, Any]:
+        given = {"top": "", "accepts": "pass", "describe": "pass", "safety": "data", **lines}
+        (tmp_path / "kit_plugin.py").write_text(PLUGIN.format(**given))
+        importlib.invalidate_caches()
+        framework = importlib.import_module("kit_framework")
+
+        class Suite(SerializerTests):
+            serializer = importlib.import_module("kit_plugin").Form()
+            frameworks = ("kit_framework",)
+
+            def predict(self, model: Any) -> Any:
+                return model.words
+
+        return Suite(), framework.Model(["a", "b"])
+
+    yield make
+    for name in ("kit_plugin", "kit_framework"):
+        sys.modules.pop(name, None)
+
+
+def test_a_good_plugin_needs_its_framework_for_loading_alone(made: Any, tmp_path: Path) -> None:
+    """One that imports its framework late passes, and what is missing is named."""
+    suite, model = made()
+    suite.test_without_the_framework(model, tmp_path)
+    found = journey.bare(suite.serializer, ("kit_framework",), {"json": memoryview(b'["a"]')}, tmp_path / "again")
+    assert ({"words": 1}, "pip install 'pluggy>=1'") == (found.contents, found.hint)
+
+
+@pytest.mark.parametrize("where", ["top", "accepts", "describe"])
+@pytest.mark.parametrize("how", ["import kit_framework", "try: import kit_framework\n{0}except ImportError: pass"])
+def test_an_early_import_is_caught(made: Any, tmp_path: Path, where: str, how: str) -> None:
+    """A plugin that imports its framework at the top, to accept or to describe fails, also if it catches the error."""
+    suite, model = made(**{where: how.format("" if where == "top" else " " * 8)})
+    with pytest.raises(AssertionError):
+        suite.test_without_the_framework(model, tmp_path)
+
+
+def test_a_framework_without_requirements_is_caught() -> None:
+    """Who names frameworks has to say what installs them."""
+
+    class Suite(SerializerTests):
+        serializer = Json()
+        frameworks = ("json",)
+
+    with pytest.raises(AssertionError, match="requires"):
+        Suite().test_requires_what_is_installed()
+
+
+def test_a_class_that_understates_its_safety_is_caught(tmp_path: Path) -> None:
+    """The safety class decides what happens at somebody else's: the suite sees it there, and nowhere else."""
+    suite = Travelling()
+    suite.test_travels({"a": 1}, journey.own_plugins(suite.serializer), tmp_path)
+
+
+class Travelling(SerializerTests):
+    """A format of class code, which somebody else has to trust first."""
+
+    class Guarded(Json):
+        """JSON that says it could run code."""
+
+        name = "guarded"
+        safety: Safety = "code"
+
+    serializer = Guarded()
+
+
+class Drifting(Json):
+    """A format in layout 3 whose layout 2 nobody kept."""
+
+    name = "drifting"
+    format = 3
+
+    def load(self, parts: Mapping[str, memoryview], format: int) -> Any:  # noqa: A002 - the recorded word
+        """Read any layout the same way."""
+        return json.loads(bytes(parts["json"]))
+
+
+class Older(SerializerTests):
+    """Layout 1 is there, and wrong."""
+
+    serializer = Drifting()
+
+    def older(self) -> dict[int, dict[str, bytes]]:
+        """Return what layout 1 held."""
+        return {1: {"json": b"[2]"}}
+
+
+def test_a_forgotten_layout_is_caught() -> None:
+    """Every layout that was ever released needs a sample, and it has to load as the model."""
+    suite = Older()
+    with pytest.raises(AssertionError, match="older"):
+        suite.test_reads_older_layouts([1], journey.own_plugins(suite.serializer))
+
+
+class Whole(Json):
+    """A format that writes everything anew: one part, with what changes at the front."""
+
+    name = "whole"
+
+    def dump(self, model: Any) -> list[Part]:
+        """Write one part."""
+        return [Part("json", json.dumps(model).encode())]
+
+    def to_file(self, parts: Mapping[str, memoryview]) -> list[memoryview]:
+        """Refuse."""
+        raise SerializationError("no file")
+
+
+def test_versions_that_share_nothing_are_caught(tmp_path: Path) -> None:
+    """A format that lays a big model out so that every byte moves fails, if the suite can change a model."""
+
+    class Suite(SerializerTests):
+        serializer = Whole()
+
+        def changed(self, model: Any) -> Any:
+            return [0.5, *model]
+
+    model = [number / 7 for number in range(100_000)]
+    with pytest.raises(AssertionError):
+        Suite().test_versions_share_what_did_not_change(model, journey.own_plugins(Whole()), tmp_path)
