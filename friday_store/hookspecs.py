@@ -19,6 +19,7 @@ from friday_store.errors import SerializationError
 
 if TYPE_CHECKING:
     import click
+    import pandas as pd
 
 hookspec = pluggy.HookspecMarker("friday_store")
 hookimpl = pluggy.HookimplMarker("friday_store")
@@ -236,6 +237,49 @@ class Trainer(Protocol):
         """Return the values to try for each parameter; an empty mapping when there is nothing to tune."""
 
 
+@runtime_checkable
+class Target(Protocol):
+    """What a market model predicts.
+
+    Laws: the label of a bar depends on that bar, those before it and the ``reach(horizon)`` bars after it, and on
+    nothing else; a bar whose future is not known has none. The trainer leaves ``reach(horizon)`` rows between what it
+    trains on and what it tests on, so a reach that is too short is a leak.
+
+    Attributes:
+        name: Lower-case identifier, such as ``volatility``; it is how users ask for the target.
+        task: ``regression``, or ``classification`` into 0 and 1.
+        baseline: What the naive forecast is, in words. For a classification that is always the majority class and the
+            base rate of the training part.
+        of_price: Whether labels are prices. Then the model is trained on the return from the close to the label, and
+            its forecast is turned back into a price.
+    """
+
+    name: str
+    task: Task
+    baseline: str
+    of_price: bool
+
+    def labels(self, bars: pd.DataFrame, horizon: int) -> pd.Series[Any]:
+        """Return the label of each bar, NaN where its future is not known.
+
+        Args:
+            bars: Lower-case columns, ``close`` among them and positive, one row for each bar in order of time.
+            horizon: How many bars ahead, from 1.
+        """
+
+    def reach(self, horizon: int) -> int:
+        """Return how many bars after its own a label may use; at least 1."""
+
+    def naive(self, y: Any, horizon: int, close: Any) -> Any:
+        """Return the naive forecast of each row of one symbol; only for a regression.
+
+        Args:
+            y: Labels in order of time, as an array. Row ``t`` may use those up to ``t - reach(horizon)``.
+            horizon: As for ``labels``.
+            close: The close of each row where ``of_price``, else None.
+        """
+
+
 @dataclass
 class Draft:
     """A version about to be registered, as ``before_register`` sees it.
@@ -342,6 +386,11 @@ def register_serializers() -> Iterable[Serializer]:  # type: ignore[empty-body]
 @hookspec
 def register_trainers() -> Iterable[Trainer]:  # type: ignore[empty-body]
     """Return the families of estimators that this plugin adds to the market trainer."""
+
+
+@hookspec
+def register_targets() -> Iterable[Target]:  # type: ignore[empty-body]
+    """Return what this plugin makes it possible to predict."""
 
 
 @hookspec

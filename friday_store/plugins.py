@@ -19,7 +19,7 @@ import pluggy
 
 from friday_store import default_plugins, hookspecs
 from friday_store.errors import GateError, PluginError
-from friday_store.hookspecs import Serializer, Trainer
+from friday_store.hookspecs import Serializer, Target, Trainer
 
 GROUP: Final = "friday_store"
 BUILT_IN: Final = "friday-store"
@@ -71,7 +71,7 @@ class Plugins:
         self._reports: dict[str, PluginReport] = {}
         self._serializers: dict[str, Serializer] = {s.name: s for s in default_plugins.register_serializers()}
         self._owners: dict[str, str] = dict.fromkeys(self._serializers, BUILT_IN)
-        self._trainers: dict[str, Trainer] | None = None
+        self._named: dict[str, dict[str, Any]] = {}
         self._lock = threading.RLock()
 
     @property
@@ -116,14 +116,7 @@ class Plugins:
 
     def trainers(self) -> dict[str, Trainer]:
         """Return every family of estimators by its name."""
-        with self._lock:
-            if self._trainers is None:
-                self._load()
-                self._trainers = {}
-                self._add_trainers(BUILT_IN, default_plugins.register_trainers())
-                for owner, answer in self._answers("register_trainers"):
-                    self._add_trainers(owner, answer)
-            return dict(self._trainers)
+        return self._registered("trainer", Trainer)
 
     def trainer(self, name: str) -> Trainer:
         """Return a family of estimators.
@@ -131,10 +124,41 @@ class Plugins:
         Raises:
             PluginError: Nothing installed provides it.
         """
-        found = self.trainers()
-        if name not in found:
-            raise PluginError(f"no installed plugin trains {name!r} (there are: {', '.join(sorted(found))})")
-        return found[name]
+        return self._one("trains", name, self.trainers())
+
+    def targets(self) -> dict[str, Target]:
+        """Return everything that market models can predict by its name."""
+        return self._registered("target", Target)
+
+    def target(self, name: str) -> Target:
+        """Return what market models can predict.
+
+        Raises:
+            PluginError: Nothing installed provides it.
+        """
+        return self._one("predicts", name, self.targets())
+
+    def _registered(self, word: str, protocol: Any) -> dict[str, Any]:
+        """Return what the hook ``register_<word>s`` gives, by its name; built-in ones first, and none shadows another.
+
+        Args:
+            word: What it is.
+            protocol: What it must be.
+        """
+        hook = f"register_{word}s"
+        with self._lock:
+            if word not in self._named:
+                self._load()
+                found: dict[str, Any] = {}
+                for owner, answer in [(BUILT_IN, getattr(default_plugins, hook)()), *self._answers(hook)]:
+                    self._add_named(found, owner, answer, protocol)
+                self._named[word] = found
+            return dict(self._named[word])
+
+    def _one(self, verb: str, name: str, there: Mapping[str, _T]) -> _T:
+        if name not in there:
+            raise PluginError(f"no installed plugin {verb} {name!r} (there are: {', '.join(sorted(there))})")
+        return there[name]
 
     def listens(self, hook: str) -> bool:
         """Whether any external plugin implements a hook."""
@@ -271,15 +295,15 @@ class Plugins:
                 self._serializers[serializer.name] = serializer
                 self._owners[serializer.name] = owner
 
-    def _add_trainers(self, owner: str, answer: Any) -> None:
-        assert self._trainers is not None
-        for trainer in self._listed(owner, answer):
-            if not self._fits(owner, trainer, Trainer):
-                self._report(owner, f"register_trainers returned {type(trainer).__qualname__}, not a Trainer")
-            elif trainer.name in self._trainers:
-                self._report(owner, f"trainer {trainer.name!r} is already there")
+    def _add_named(self, found: dict[str, Any], owner: str, answer: Any, protocol: type) -> None:
+        kind = protocol.__name__
+        for one in self._listed(owner, answer):
+            if not self._fits(owner, one, protocol):
+                self._report(owner, f"register_{kind.lower()}s returned {type(one).__qualname__}, not a {kind}")
+            elif one.name in found:
+                self._report(owner, f"{kind.lower()} {one.name!r} is already there")
             else:
-                self._trainers[trainer.name] = trainer
+                found[one.name] = one
 
     def _fits(self, owner: str, found: Any, protocol: type) -> bool:
         """Whether ``found`` is an instance (a class has the same attributes) with a name; asking runs its code."""

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from friday_store.default_plugins.estimators import builtin_trainers
 from friday_store.default_plugins.formats import File, Joblib, Json, Numpy
 from friday_store.default_plugins.pickle5 import Pickle5
-from friday_store.hookspecs import Serializer, Trainer, hookimpl
+from friday_store.default_plugins.targets import builtin_targets
+from friday_store.hookspecs import Serializer, Target, Trainer, hookimpl
 
 
 @hookimpl
@@ -20,3 +21,9 @@ def register_serializers() -> Iterable[Serializer]:
 def register_trainers() -> Iterable[Trainer]:
     """Return the built-in families of estimators."""
     return builtin_trainers()
+
+
+@hookimpl
+def register_targets() -> Iterable[Target]:
+    """Return the built-in targets."""
+    return builtin_targets()

@@ -16,14 +16,14 @@ from friday_store import codec, environment
 from friday_store.digest import digest_of
 
 if TYPE_CHECKING:
-    from friday_store.hookspecs import Trainer
+    from friday_store.hookspecs import Target, Trainer
     from friday_store.market.results import Job
     from friday_store.market.runs import Options
 
 
-def configuration(job: Job, family: Trainer, options: Options) -> str:
+def configuration(job: Job, target: Target, family: Trainer, options: Options) -> str:
     """Return the digest, in hex, of what a job's model would be made with; empty if the family cannot do the job."""
-    task = job.target.task
+    task = target.task
     if task not in family.tasks:
         return ""
     how = {name: value for name, value in asdict(options).items() if name != "min_rows"}

@@ -4,15 +4,7 @@ The test part is the newest rows. Between it and the training part lie ``gap`` r
 of the horizon, the newest price in a training label is older than the first test row (M. López de Prado, *Advances in
 Financial Machine Learning*, 2018, chapter 7).
 
-The naive forecasts:
-
-=================  ============================================================================
-next_close         the last close
-return             zero, the forecast of a random walk
-volatility         the mean of the last 20 values of the label that are known at that row
-price_direction    the majority class of the training part (a tie is "no rise")
-=================  ============================================================================
-
+Each target says what its naive forecast is; :mod:`friday_store.default_plugins.targets` has those of the built-in ones.
 ``skill`` is the part of the naive forecast's error that the model takes away: 1 is perfect, 0 is as good as naive,
 below 0 is worse. A score that is not defined on these rows is NaN, and its reason stands in ``undefined``.
 """
@@ -26,22 +18,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from friday_store.errors import InvalidValueError
-from friday_store.market.targets import PredictionTarget
+from friday_store.market.targets import find_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    Floats = NDArray[np.float64]
+    from friday_store.hookspecs import Target
+    from friday_store.market.targets import PredictionTarget
 
-KNOWN_VALUES = 20
-BASELINES: Mapping[PredictionTarget, str] = {
-    PredictionTarget.NEXT_CLOSE: "last close",
-    PredictionTarget.RETURN: "zero return",
-    PredictionTarget.VOLATILITY: f"mean of the last {KNOWN_VALUES} known values",
-    PredictionTarget.PRICE_DIRECTION: "majority class of the training part",
-}
+    Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -69,6 +56,7 @@ class Evaluation:
         task: ``regression`` or ``classification``.
         target: What is predicted.
         horizon: How many rows ahead.
+        fitted_to: What the estimator was trained on: the target, or ``return`` where labels are prices.
         seed: Seed of the estimator.
         hyperparameters: The estimator's parameters as plain values.
         feature_importance: By feature; empty for a family that has none.
@@ -82,6 +70,7 @@ class Evaluation:
     task: str
     target: str
     horizon: int
+    fitted_to: str
     seed: int
     hyperparameters: Mapping[str, Any]
     feature_importance: Mapping[str, float] = field(default_factory=dict)
@@ -89,7 +78,7 @@ class Evaluation:
 
     def as_record(self) -> dict[str, Any]:
         """Return what belongs under ``evaluation`` in a model's record, as plain values."""
-        names = ("baseline", "task", "target", "horizon", "seed")
+        names = ("baseline", "task", "target", "horizon", "fitted_to", "seed")
         parts = {name: dict(getattr(self, name)) for name in ("metrics", "undefined", "split", "search")}
         return {**{name: getattr(self, name) for name in names}, **parts}
 
@@ -115,30 +104,21 @@ def split(rows: int, test_size: float = 0.2, gap: int = 1) -> tuple[slice, slice
     return slice(0, start - gap), slice(start, rows)
 
 
-def naive_forecast(target: PredictionTarget, y: Floats, horizon: int, close: Floats | None = None) -> Floats:
+def naive_forecast(
+    target: PredictionTarget | str | Target, y: Floats, horizon: int, close: Floats | None = None
+) -> Floats:
     """Return the naive forecast of a regression for every row, each from what is known at that row.
 
     Args:
         target: What is predicted.
-        y: Labels in order of time.
+        y: Labels of one symbol in order of time.
         horizon: Rows ahead; a label is known that many rows later.
-        close: The close of each row, for ``next_close``.
+        close: The close of each row, where labels are prices.
 
     Returns:
-        One value per row; NaN for the first rows of a volatility, of which nothing is known.
+        One value per row; NaN where nothing is known yet, as for the first rows of a volatility.
     """
-    if target is PredictionTarget.NEXT_CLOSE:
-        if close is None:
-            raise InvalidValueError("the naive forecast of next_close is the close, and there is none")
-        return close
-    if target is PredictionTarget.RETURN:
-        return np.zeros(len(y))
-    total = np.concatenate([[0.0], np.cumsum(y)])
-    last = np.maximum(np.arange(len(y)) + 1 - horizon, 0)
-    first = np.maximum(last - KNOWN_VALUES, 0)
-    with np.errstate(invalid="ignore"):
-        forecast: Floats = (total[last] - total[first]) / (last - first)
-    return forecast
+    return np.asarray(find_target(target).naive(y, horizon, close), dtype="float64")
 
 
 def score_regression(y: Floats, predicted: Floats, baseline: Floats) -> Scores:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from friday_store.default_plugins.targets import log_returns
 from friday_store.errors import InvalidValueError, StorageError
 from friday_store.market.data import file_name, tidy
-from friday_store.market.targets import log_returns
 
 if TYPE_CHECKING:
     Column = pd.Series[Any]

@@ -12,7 +12,6 @@ import pandas as pd
 
 from friday_store.errors import InvalidValueError, PluginError
 from friday_store.market.evaluation import (
-    BASELINES,
     Evaluation,
     Scores,
     naive_forecast,
@@ -20,7 +19,6 @@ from friday_store.market.evaluation import (
     score_regression,
     split,
 )
-from friday_store.market.targets import PredictionTarget
 from friday_store.market.threads import one_thread
 
 if TYPE_CHECKING:
@@ -34,7 +32,7 @@ FOLDS = 3
 
 def obstacle(samples: Samples, family: Trainer, *, test_size: float, min_rows: int = 2) -> str | None:
     """Return why no model can be trained on these samples, or None when one can."""
-    task = samples.target.task
+    task = samples.task
     if task not in family.tasks:
         return f"{family.name} does {' and '.join(family.tasks)} only, and {samples.target} is {task}"
     if len(samples) < min_rows:
@@ -43,7 +41,7 @@ def obstacle(samples: Samples, family: Trainer, *, test_size: float, min_rows: i
             worst = max(samples.missing, key=lambda name: (samples.missing or {})[name])
             reason += f"; {worst!r} has no value in {samples.missing[worst]} rows of the data"
         return reason
-    train, _ = split(len(samples), test_size, samples.horizon)
+    train, _ = split(len(samples), test_size, samples.gap)
     classes = samples.labels.iloc[train].unique()
     if task == "classification" and len(classes) < 2:
         return f"all {train.stop} training rows are of class {classes[0]}"
@@ -54,9 +52,9 @@ def fit(samples: Samples, family: Trainer, *, test_size: float, seed: int, tune:
     """Train one model on the older rows and score it on the newer ones.
 
     The estimator that comes back is the one that was scored: it has not seen the test rows. It predicts what the
-    labels are; for next_close it is a :class:`~friday_store.market.price.ReturnToPrice`, whose regressor was trained
-    on returns. It is fitted on one thread (:mod:`.threads`) and made :func:`canonical`, so that its bytes are the same
-    from this process and from a worker, whatever number of threads either has.
+    labels are; where these are prices it is a :class:`~friday_store.market.price.ReturnToPrice`, whose regressor was
+    trained on returns. It is fitted on one thread (:mod:`.threads`) and made :func:`canonical`, so that its bytes are
+    the same from this process and from a worker, whatever number of threads either has.
 
     Args:
         samples: Features and labels, oldest first.
@@ -73,12 +71,12 @@ def fit(samples: Samples, family: Trainer, *, test_size: float, seed: int, tune:
     reason = obstacle(samples, family, test_size=test_size)
     if reason is not None:
         raise InvalidValueError(reason)
-    train, test = split(len(samples), test_size, samples.horizon)
+    train, test = split(len(samples), test_size, samples.gap)
     _estimator(family, samples, seed, {})  # loads the libraries that are then held to one thread
     with one_thread.held():
         searched = _search(samples, family, train, seed) if tune else {}
         estimator = _estimator(family, samples, seed, searched.get("params", {}))
-        if samples.target is PredictionTarget.NEXT_CLOSE:
+        if samples.definition.of_price:
             from friday_store.market.price import ReturnToPrice
 
             estimator = ReturnToPrice(estimator)
@@ -88,11 +86,12 @@ def fit(samples: Samples, family: Trainer, *, test_size: float, seed: int, tune:
     return estimator, Evaluation(
         metrics=scores.metrics,
         undefined=scores.undefined,
-        baseline=BASELINES[samples.target],
+        baseline=samples.definition.baseline,
         split=_split_record(samples, train, test, test_size),
-        task=samples.target.task,
-        target=samples.target.value,
+        task=samples.task,
+        target=samples.definition.name,
         horizon=samples.horizon,
+        fitted_to="return" if samples.definition.of_price else samples.definition.name,
         seed=seed,
         hyperparameters=_plain(estimator.get_params()),
         feature_importance=_importance(estimator, [str(name) for name in samples.features.columns]),
@@ -124,11 +123,11 @@ class _Unpickler(pickle.Unpickler):
 
 def _estimator(family: Trainer, samples: Samples, seed: int, params: Mapping[str, Any]) -> Any:
     """Make the family's estimator; folds forward in time that it holds get the gap of the horizon."""
-    estimator = family.estimator(samples.target.task, seed=seed, params=params)
+    estimator = family.estimator(samples.task, seed=seed, params=params)
     for name, value in estimator.get_params().items():
         if name.rpartition("__")[2] == "cv" and hasattr(value, "gap"):
             folds = copy(value)
-            folds.gap = samples.horizon
+            folds.gap = samples.gap
             estimator.set_params(**{name: folds})
     return estimator
 
@@ -137,16 +136,16 @@ def _search(samples: Samples, family: Trainer, train: slice, seed: int) -> dict[
     from sklearn.metrics import log_loss, make_scorer
     from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
 
-    space = {name: list(values) for name, values in family.search_space(samples.target.task).items()}
+    space = {name: list(values) for name, values in family.search_space(samples.task).items()}
     if not space:
         return {}
     features, y = samples.features.iloc[train], samples.labels.iloc[train]
-    if samples.target is PredictionTarget.NEXT_CLOSE:
+    if samples.definition.of_price:
         y, features = y / features["close"] - 1, features.drop(columns="close")
     scoring: Any = "neg_mean_squared_error"
-    if samples.target.task == "classification":
+    if samples.task == "classification":
         scoring = make_scorer(log_loss, greater_is_better=False, response_method="predict_proba", labels=[0, 1])
-    folds = TimeSeriesSplit(n_splits=FOLDS, gap=samples.horizon)
+    folds = TimeSeriesSplit(n_splits=FOLDS, gap=samples.gap)
     estimator = _estimator(family, samples, seed, {})
     search = GridSearchCV(estimator, space, scoring=scoring, cv=folds, refit=False, error_score="raise")
     results = search.fit(features, y).cv_results_
@@ -159,22 +158,21 @@ def _search(samples: Samples, family: Trainer, train: slice, seed: int) -> dict[
     return {
         "params": dict(search.best_params_),
         "score": float(search.best_score_),
-        "scoring": "neg_log_loss" if samples.target.task == "classification" else scoring,
+        "scoring": "neg_log_loss" if samples.task == "classification" else scoring,
         "folds": FOLDS,
-        "gap": samples.horizon,
+        "gap": samples.gap,
         "tried": tried,
     }
 
 
 def _score(estimator: Any, samples: Samples, train: slice, test: slice) -> Scores:
     features, y = samples.features.iloc[test], samples.labels.to_numpy()
-    if samples.target.task == "classification":
+    if samples.task == "classification":
         if not hasattr(estimator, "predict_proba"):
             raise PluginError(f"{type(estimator).__name__} has no predict_proba, which a direction needs")
         chances = np.asarray(estimator.predict_proba(features))[:, list(estimator.classes_).index(1)]
         return score_direction(y[test], _finite(chances), int(y[train].mean() > 0.5))
-    close = samples.features["close"].to_numpy() if samples.target is PredictionTarget.NEXT_CLOSE else None
-    baseline = naive_forecast(samples.target, y, samples.horizon, close)
+    baseline = naive_forecast(samples.definition, y, samples.horizon, samples.close)
     return score_regression(y[test], _finite(np.ravel(estimator.predict(features))), baseline[test])
 
 
@@ -186,7 +184,7 @@ def _finite(forecast: Any) -> Any:
 
 def _split_record(samples: Samples, train: slice, test: slice, test_size: float) -> dict[str, Any]:
     times = [_time(value) for value in samples.labels.index]
-    record: dict[str, Any] = {"test_size": test_size, "gap": samples.horizon}
+    record: dict[str, Any] = {"test_size": test_size, "gap": samples.gap}
     for name, part in (("train", train), ("test", test)):
         chosen = times[part]
         record |= {f"{name}_rows": len(chosen), f"{name}_first": chosen[0], f"{name}_last": chosen[-1]}

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from friday_store.market.files import write_whole
-from friday_store.market.targets import PredictionTarget
 from friday_store.plugins import BUILT_IN, Plugins
 from friday_store.serializer import load, to_file
 
@@ -25,12 +24,11 @@ def facts(outcome: Outcome) -> dict[str, Any]:
     job, evaluation = outcome.job, outcome.evaluation
     if evaluation is None:
         raise ValueError(f"{job.name} was not trained")
-    price = job.target is PredictionTarget.NEXT_CLOSE
     description = f"{job.target} of {job.symbol} at {job.timeframe}, horizon {job.horizon}, by {job.model_type}"
-    if price:
+    if evaluation.fitted_to != str(job.target):
         description += "; predicts a price from the close and the features, through a forecast of the return"
     made_with = {"configuration": outcome.configuration} if outcome.configuration else {}
-    market = {**job.facts, **made_with, "task": evaluation.task, "fitted_to": "return" if price else job.target.value}
+    market = {**job.facts, **made_with, "task": evaluation.task, "fitted_to": evaluation.fitted_to}
     return {
         "model_name": job.name,
         "model_type": job.model_type,

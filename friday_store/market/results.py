@@ -24,14 +24,14 @@ class Job:
     Attributes:
         symbol: As in the file's name.
         timeframe: One of the known timeframes; empty when none was named and the symbol has no file.
-        target: What to predict.
+        target: What to predict, by name.
         horizon: How many bars ahead.
         model_type: The family, lower case.
     """
 
     symbol: str
     timeframe: str
-    target: PredictionTarget
+    target: PredictionTarget | str
     horizon: int
     model_type: str
 
@@ -49,7 +49,7 @@ class Job:
     @property
     def tags(self) -> list[str]:
         """The model's tags."""
-        return [self.symbol, self.timeframe, self.target.value, f"horizon_{self.horizon}", self.model_type]
+        return [self.symbol, self.timeframe, str(self.target), f"horizon_{self.horizon}", self.model_type]
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -57,7 +57,7 @@ class Job:
         return {
             "symbol": self.symbol,
             "timeframe": self.timeframe,
-            "target_type": self.target.value,
+            "target_type": str(self.target),
             "forecast_horizon": self.horizon,
             "model_type": self.model_type,
         }

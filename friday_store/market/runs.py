@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from friday_store.hookspecs import Trainer
+    from friday_store.hookspecs import Target, Trainer
     from friday_store.market.evaluation import Evaluation
     from friday_store.serializer import Serialized
 
@@ -99,7 +99,9 @@ class Outcome:
     configuration: str = ""
 
 
-def run(job: Job, source: Source, family: Trainer, options: Options, configuration: str = "") -> Outcome:
+def run(
+    job: Job, source: Source, target: Target, family: Trainer, options: Options, *, configuration: str = ""
+) -> Outcome:
     """Train the model of one job and serialize it; whatever goes wrong becomes a row with its reason."""
     started = time.perf_counter()
 
@@ -107,7 +109,7 @@ def run(job: Job, source: Source, family: Trainer, options: Options, configurati
         return ResultRow.of(job, status, reason, seconds=time.perf_counter() - started, **values)
 
     try:
-        samples = Samples.of_data(source.data, job.target, job.horizon)
+        samples = Samples.of_data(source.data, target, job.horizon)
         reason = obstacle(samples, family, test_size=options.test_size, min_rows=options.min_rows)
         if reason is not None:
             return Outcome(job, row("skipped", reason))

@@ -12,10 +12,12 @@ import pandas as pd
 from friday_store.errors import InvalidValueError
 from friday_store.market.data import tidy
 from friday_store.market.features import NOT_FEATURES
-from friday_store.market.targets import PredictionTarget, check_horizon, labels
+from friday_store.market.targets import PredictionTarget, check_horizon, check_reach, find_target, labels, target_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from friday_store.hookspecs import Target, Task
 
 log = logging.getLogger("friday_store.market")
 
@@ -25,9 +27,9 @@ class Samples:
     """What one model is trained and tested on.
 
     Attributes:
-        features: Float columns without NaN, oldest row first; for next_close the first column is ``close``.
+        features: Float columns without NaN, oldest row first; where labels are prices the first is ``close``.
         labels: One label for each row of ``features``, on the same index.
-        target: What the labels are.
+        definition: What the labels are.
         horizon: How many bars ahead they look.
         ignored: Columns of the data that are not numbers and so not features.
         missing: For each feature with gaps, in how many rows of the data it has no value.
@@ -35,7 +37,7 @@ class Samples:
 
     features: pd.DataFrame
     labels: pd.Series[Any]
-    target: PredictionTarget
+    definition: Target
     horizon: int
     ignored: tuple[str, ...] = ()
     missing: Mapping[str, int] | None = None
@@ -43,13 +45,33 @@ class Samples:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def target(self) -> PredictionTarget | str:
+        """The name of the target."""
+        return target_name(self.definition)
+
+    @property
+    def task(self) -> Task:
+        """What kind of estimator the target needs."""
+        return self.definition.task
+
+    @property
+    def gap(self) -> int:
+        """How many rows after its own a label uses, and so how many lie between training and test rows."""
+        return check_reach(self.definition, self.horizon)
+
+    @property
+    def close(self) -> Any:
+        """The close of each row where labels are prices, else None."""
+        return self.features["close"].to_numpy() if self.definition.of_price else None
+
     @classmethod
-    def of_data(cls, data: pd.DataFrame, target: PredictionTarget | str, horizon: int = 1) -> Samples:
+    def of_data(cls, data: pd.DataFrame, target: PredictionTarget | str | Target, horizon: int = 1) -> Samples:
         """Make features and labels from processed data.
 
         Args:
             data: Columns ``close`` and features; time as :func:`~friday_store.market.data.tidy` takes it.
-            target: What to predict.
+            target: What to predict: the name of a built-in target, or a target.
             horizon: How many bars ahead.
 
         Returns:
@@ -62,7 +84,8 @@ class Samples:
         bars = tidy(data)
         if "close" not in bars.columns:
             raise InvalidValueError(f"no column close; there are {', '.join(bars.columns) or 'none'}")
-        y = labels(bars["close"], target, horizon)
+        definition = find_target(target)
+        y = labels(bars, definition, horizon)
         names = [name for name in bars.columns if name not in NOT_FEATURES]
         numeric = [name for name in names if pd.api.types.is_numeric_dtype(bars[name].dtype)]
         ignored = tuple(sorted(set(names) - set(numeric)))
@@ -72,26 +95,32 @@ class Samples:
             raise InvalidValueError(
                 "the data have no feature", hint="make them with friday_store.market.features.prepare_ohlcv"
             )
-        target = PredictionTarget(target)
-        columns = ["close", *numeric] if target is PredictionTarget.NEXT_CLOSE else numeric
+        columns = ["close", *numeric] if definition.of_price else numeric
         known = bars[columns].astype("float64")
         gaps = known.isna().sum()
         rows = known.loc[y.index].dropna()
         missing = {str(name): int(gaps[name]) for name in columns if gaps[name]}
-        return cls(rows, y.loc[rows.index], target, check_horizon(horizon), ignored, missing)
+        return cls(rows, y.loc[rows.index], definition, check_horizon(horizon), ignored, missing)
 
     @classmethod
     def of_arrays(
-        cls, features: Any, y: Any, target: PredictionTarget | str | None = None, horizon: int | None = None
+        cls,
+        features: Any,
+        y: Any,
+        target: PredictionTarget | str | Target | None = None,
+        horizon: int | None = None,
+        *,
+        find: Callable[[PredictionTarget | str | Target], Target] = find_target,
     ) -> Samples:
         """Check features and labels that a caller brings.
 
         Args:
             features: A frame or an array of rows, oldest first; an array's columns are called ``feature_<n>``, its
-                first ``close`` for next_close.
+                first ``close`` where labels are prices.
             y: As many labels. Those of :meth:`of_data` say what they are in ``attrs`` and need no more.
             target: What the labels are, where they do not say; they may also be named so.
             horizon: How many rows ahead they look, where they do not say.
+            find: How a target is found by its name.
 
         Raises:
             InvalidValueError: The lengths or indexes differ, a value is missing or not a number, or nothing says
@@ -105,8 +134,8 @@ class Samples:
         horizon = horizon if horizon is not None else said.get("horizon")
         if target is None or horizon is None:
             raise InvalidValueError(f"y does not say its {'target' if target is None else 'horizon'}; pass it")
-        target, horizon = PredictionTarget(target), check_horizon(horizon)
-        frame = _frame(features, target)
+        definition, horizon = find(target), check_horizon(horizon)
+        frame = _frame(features, definition)
         if len(y) != len(frame):
             raise InvalidValueError(f"X has {len(frame)} rows and y {len(y)}")
         column = y if isinstance(y, pd.Series) else pd.Series(np.asarray(y), index=frame.index)
@@ -114,14 +143,14 @@ class Samples:
             raise InvalidValueError("the indexes of X and y differ")
         if not np.isfinite(frame.to_numpy()).all() or not np.isfinite(column.to_numpy(dtype="float64")).all():
             raise InvalidValueError("X or y holds a value that is missing or infinite")
-        if target is PredictionTarget.PRICE_DIRECTION:
+        if definition.task == "classification":
             if not column.isin([0, 1]).all():
-                raise InvalidValueError("labels of a direction are 0 or 1")
+                raise InvalidValueError(f"labels of {definition.name} are 0 or 1")
             column = column.astype("int64")
-        return cls(frame, column, target, horizon)
+        return cls(frame, column, definition, horizon)
 
 
-def _frame(features: Any, target: PredictionTarget) -> pd.DataFrame:
+def _frame(features: Any, target: Target) -> pd.DataFrame:
     if isinstance(features, pd.DataFrame):
         frame = features
     else:
@@ -129,10 +158,10 @@ def _frame(features: Any, target: PredictionTarget) -> pd.DataFrame:
         if array.ndim != 2:
             raise InvalidValueError(f"X must have rows and columns, not the shape {array.shape}")
         frame = pd.DataFrame(array, columns=pd.Index([f"feature_{place}" for place in range(array.shape[1])]))
-        if target is PredictionTarget.NEXT_CLOSE:
+        if target.of_price:
             frame = frame.rename(columns={"feature_0": "close"})
-    if target is PredictionTarget.NEXT_CLOSE and "close" not in frame.columns:
-        raise InvalidValueError("next_close is forecast from the close: X needs the column 'close'")
+    if target.of_price and "close" not in frame.columns:
+        raise InvalidValueError(f"{target.name} is forecast from the close: X needs the column 'close'")
     try:
         return frame.astype("float64")
     except (TypeError, ValueError) as error:

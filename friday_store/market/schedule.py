@@ -21,7 +21,7 @@ from friday_store.market.results import Job, ResultRow
 from friday_store.market.runs import NoSource, Options, Outcome, Source, run
 
 if TYPE_CHECKING:
-    from friday_store.hookspecs import Trainer
+    from friday_store.hookspecs import Target, Trainer
 
     Call = tuple[Callable[..., Outcome], tuple[Any, ...], dict[str, Any]]
     Find = Callable[[Job], Source | NoSource]
@@ -38,7 +38,8 @@ class Schedule:
     Args:
         jobs: What was asked for; those of one symbol and timeframe beside each other, for their data are read once.
         find: Reads the data of a symbol and timeframe.
-        families: By the name in the jobs.
+        targets: By the name in the jobs.
+        families: The same.
         options: How every model is trained.
         registry: Where versions that need not be made again are looked for; None makes all.
         budget: Seconds after which no job is begun; those that run are finished. None is no limit.
@@ -48,6 +49,7 @@ class Schedule:
         self,
         jobs: Iterable[Job],
         find: Find,
+        targets: Mapping[str, Target],
         families: Mapping[str, Trainer],
         options: Options,
         *,
@@ -56,6 +58,7 @@ class Schedule:
     ) -> None:
         self.jobs = list(dict.fromkeys(jobs))
         self._find = find
+        self._targets = targets
         self._families = families
         self._options = options
         self._registry = registry
@@ -140,7 +143,8 @@ class Schedule:
                 if answer is not None:
                     self._answered.append(answer)
                 else:
-                    yield delayed(run)(job, source, self._families[job.model_type], self._options, made_with)
+                    target, family = self._targets[job.target], self._families[job.model_type]
+                    yield delayed(run)(job, source, target, family, self._options, configuration=made_with)
 
     def _answer(self, job: Job, source: Source | NoSource) -> tuple[Outcome | None, str]:
         """Return what becomes of a job that no worker need do, and its configuration."""
@@ -150,7 +154,8 @@ class Schedule:
             return self._unbegun(job), ""
         made_with = ""
         try:
-            made_with = configuration(job, self._families[job.model_type], self._options)
+            target, family = self._targets[job.target], self._families[job.model_type]
+            made_with = configuration(job, target, family, self._options)
         except Exception:
             log.debug("%s has no configuration", job.name, exc_info=True)
         known = self._known(job, source.facts.digest, made_with)

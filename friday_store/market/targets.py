@@ -1,31 +1,23 @@
-"""What is predicted, and the labels of it.
+"""What is predicted, by name, and the labels of it.
 
-With the close ``c``, the log return ``l[t] = ln(c[t] / c[t-1])`` and the horizon ``h`` in rows, row ``t`` has the
-label
-
-=================  ==========================================================================
-next_close         ``c[t+h]``, a price
-price_direction    1 if ``c[t+h] > c[t]``, else 0; an unchanged price is not a rise
-return             ``c[t+h] / c[t] - 1``, a simple return
-volatility         population standard deviation of ``l[t+1] … l[t+h]``; for ``h = 1``, where
-                   that is zero by definition, the absolute value of ``l[t+1]``
-=================  ==========================================================================
-
-A row whose future is not known has no label and is not in the result. There is no annualisation.
+:mod:`friday_store.default_plugins.targets` defines the built-in targets and their labels; plugins bring more through
+the hook ``register_targets``, each named by its string. A row whose future is not known has no label and is not in
+the result.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
 
-from friday_store.errors import InvalidValueError
+from friday_store.default_plugins.targets import builtin_targets
+from friday_store.errors import InvalidValueError, PluginError
 
 if TYPE_CHECKING:
-    from friday_store.hookspecs import Task
+    from friday_store.hookspecs import Target, Task
 
 
 class _Choice(StrEnum):
@@ -47,7 +39,7 @@ class _Choice(StrEnum):
 
 
 class PredictionTarget(_Choice):
-    """What a model predicts; the module's docstring defines each label."""
+    """The built-in targets; plugins add more under names of their own."""
 
     NEXT_CLOSE = "next_close"
     PRICE_DIRECTION = "price_direction"
@@ -58,6 +50,9 @@ class PredictionTarget(_Choice):
     def task(self) -> Task:
         """``classification`` for the direction, else ``regression``."""
         return "classification" if self is PredictionTarget.PRICE_DIRECTION else "regression"
+
+
+BUILT_IN: Final[frozenset[str]] = frozenset(PredictionTarget)
 
 
 class ModelType(_Choice):
@@ -73,6 +68,34 @@ class ModelType(_Choice):
     LOGISTIC = "logistic"
 
 
+def find_target(target: PredictionTarget | str | Target, plugins: Any = None) -> Target:
+    """Return the target of that name, in any case: a built-in one, else one of the plugins.
+
+    Args:
+        target: Its name; a target itself comes back as it is.
+        plugins: Where to look besides: an object with ``targets()``, such as :class:`~friday_store.plugins.Plugins`.
+
+    Raises:
+        InvalidValueError: There is none; the message lists those there are.
+    """
+    if not isinstance(target, str):
+        if target is None or not hasattr(target, "labels"):
+            raise InvalidValueError(f"{target!r} is not a target")
+        return target
+    name = target.strip().lower()
+    there: dict[str, Target] = {each.name: each for each in builtin_targets()}
+    if name not in there and plugins is not None:
+        there |= plugins.targets()
+    if name not in there:
+        raise InvalidValueError(f"{target!r} is not a PredictionTarget; choose one of {', '.join(there)}")
+    return there[name]
+
+
+def target_name(target: Target) -> PredictionTarget | str:
+    """Return the name of a target: a member of the enumeration where it is a built-in one."""
+    return PredictionTarget(target.name) if target.name in BUILT_IN else target.name
+
+
 def check_horizon(horizon: object) -> int:
     """Return ``horizon`` as a whole number of rows, at least 1.
 
@@ -84,47 +107,58 @@ def check_horizon(horizon: object) -> int:
     return int(horizon)
 
 
-def labels(close: pd.Series[Any], target: PredictionTarget | str, horizon: int = 1) -> pd.Series[Any]:
+def check_reach(target: Target, horizon: int) -> int:
+    """Return how many rows after its own a label of ``target`` uses.
+
+    Raises:
+        PluginError: The target does not say so with a whole number from 1.
+    """
+    reach = target.reach(horizon)
+    if isinstance(reach, bool) or not isinstance(reach, int | np.integer) or reach < 1:
+        raise PluginError(f"target {target.name!r} reaches {reach!r} rows ahead; it must be a whole number from 1")
+    return int(reach)
+
+
+def labels(
+    bars: pd.DataFrame | pd.Series[Any], target: PredictionTarget | str | Target, horizon: int = 1
+) -> pd.Series[Any]:
     """Return the label of every row whose future is known.
 
     Args:
-        close: Prices in order of time, one per bar, so that a horizon counts bars; NaN for a bar without a price.
-        target: What to predict.
+        bars: Columns of bars, ``close`` among them, or the close alone; in order of time, one row per bar, so that a
+            horizon counts bars; NaN for a bar without a price.
+        target: What to predict: a name of a built-in target, or a target.
         horizon: How many bars ahead.
 
     Returns:
-        Labels on a subset of the index of ``close``: int64 for the direction, else float64. The name is the
-        target's; ``attrs`` holds ``target`` and ``horizon``. The last ``horizon`` rows are never in it.
+        Labels on a subset of the index of ``bars``: int64 for a classification, else float64. The name is the
+        target's; ``attrs`` holds ``target`` and ``horizon``. The last rows, as many as a label reaches ahead, are
+        never in it.
 
     Raises:
         InvalidValueError: The horizon is not a whole number from 1, or a price is not positive.
+        PluginError: The target labels rows whose future is not known, or not as its task demands.
     """
-    target, horizon = PredictionTarget(target), check_horizon(horizon)
-    now = close.astype("float64")
-    bad = now <= 0
+    kind, horizon = find_target(target), check_horizon(horizon)
+    frame = bars.to_frame("close") if isinstance(bars, pd.Series) else bars
+    frame = frame.assign(close=frame["close"].astype("float64"))
+    bad = frame["close"] <= 0
     if bad.any():
-        raise InvalidValueError(f"a close must be positive; {int(bad.sum())} are not, the first at {now.index[bad][0]}")
-    future = now.shift(-horizon)
-    known = now.notna() & future.notna()
-    if target is PredictionTarget.NEXT_CLOSE:
-        label = future[known]
-    elif target is PredictionTarget.PRICE_DIRECTION:
-        label = (future > now)[known].astype("int64")
-    elif target is PredictionTarget.RETURN:
-        label = (future / now - 1)[known]
+        first = frame.index[bad][0]
+        raise InvalidValueError(f"a close must be positive; {int(bad.sum())} are not, the first at {first}")
+    found = kind.labels(frame, horizon)
+    if not isinstance(found, pd.Series) or not found.index.equals(frame.index):
+        raise PluginError(f"target {kind.name!r} gave no label or NaN for each bar")
+    reach = check_reach(kind, horizon)
+    if found.iloc[-reach:].notna().any():
+        raise PluginError(f"target {kind.name!r} labels some of the last {reach} rows, whose future is not known")
+    label = found.dropna()
+    if kind.task == "classification":
+        if not label.isin([0, 1]).all():
+            raise PluginError(f"target {kind.name!r} is a classification, and not all its labels are 0 or 1")
+        label = label.astype("int64")
     else:
-        label = _future_volatility(now, horizon)[known].dropna()
-    label.name = target.value
-    label.attrs = {"target": target.value, "horizon": horizon}
+        label = label.astype("float64")
+    label.name = kind.name
+    label.attrs = {"target": kind.name, "horizon": horizon}
     return label
-
-
-def log_returns(close: pd.Series[Any]) -> pd.Series[Any]:
-    """Return ``ln(close[t] / close[t-1])`` on the same index; the first is NaN."""
-    return pd.Series(np.log(close.to_numpy(dtype="float64")), index=close.index).diff()
-
-
-def _future_volatility(close: pd.Series[Any], horizon: int) -> pd.Series[Any]:
-    steps = log_returns(close)
-    size = steps.abs() if horizon == 1 else steps.rolling(horizon).std(ddof=0)
-    return size.shift(-horizon)

@@ -17,14 +17,14 @@ from friday_store.market.results import Job, ResultRow, Results
 from friday_store.market.runs import NoSource, Options, Outcome, Source
 from friday_store.market.samples import Samples
 from friday_store.market.schedule import Schedule
-from friday_store.market.targets import ModelType, PredictionTarget, check_horizon
+from friday_store.market.targets import BUILT_IN, ModelType, PredictionTarget, check_horizon, find_target, target_name
 from friday_store.plugins import Plugins
 from friday_store.serializer import serialized
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from friday_store.hookspecs import Trainer
+    from friday_store.hookspecs import Target, Trainer
     from friday_store.market.evaluation import Evaluation
 
     Files = dict[str, dict[str, list[Path]]]
@@ -50,11 +50,12 @@ class MarketDataModelTrainer:
         random_state: Seed of every estimator.
         use_model_registry: Whether to register what was trained. Without it and without ``models_dir`` models are
             only evaluated.
-        registry: A :class:`~friday_store.registry.ModelRegistry`; its plugins add families of estimators.
+        registry: A :class:`~friday_store.registry.ModelRegistry`; its plugins add families of estimators and
+            targets.
         n_jobs: Fits at a time, as :class:`joblib.Parallel` takes it; None is one, or what
             :func:`joblib.parallel_config` says.
         min_rows: Fewest usable rows to train on; with fewer a job is skipped.
-        plugins: Where families come from instead: an object with ``trainer(name)``.
+        plugins: Where families and targets come from instead: an object with ``trainer(name)`` and ``targets()``.
         progress: Called with each row when its fit is finished; the symbol's models are registered after its last.
 
     Raises:
@@ -119,12 +120,12 @@ class MarketDataModelTrainer:
     ) -> tuple[pd.DataFrame, pd.Series[Any]]:
         """Return the feature rows and their labels; ``y.attrs`` says target and horizon.
 
-        For next_close the first column of the features is ``close``, which the model needs to predict a price.
+        Where labels are prices the first column of the features is ``close``, which the model needs to predict one.
 
         Raises:
             InvalidValueError: As :meth:`.samples.Samples.of_data`.
         """
-        samples = Samples.of_data(data, target, horizon)
+        samples = Samples.of_data(data, self._target(target), horizon)
         return samples.features, samples.labels
 
     def train_model(
@@ -150,7 +151,7 @@ class MarketDataModelTrainer:
         Raises:
             InvalidValueError: The arguments do not fit together, or no model can be trained on them.
         """
-        samples = Samples.of_arrays(X, y, target, horizon)
+        samples = Samples.of_arrays(X, y, target, horizon, find=self._target)
         family = self._family(model_type)
         return fit(samples, family, test_size=self.test_size, seed=self.random_state, tune=tune_hyperparams)
 
@@ -177,7 +178,7 @@ class MarketDataModelTrainer:
         Raises:
             InvalidValueError: The trainer has neither a registry nor a folder for models, or a name is unknown.
         """
-        target, kind = PredictionTarget(evaluation.target), self._family(model_type).name.lower()
+        target, kind = target_name(self._target(evaluation.target)), self._family(model_type).name.lower()
         job = Job(symbol, check_timeframe(timeframe), target, evaluation.horizon, kind)
         facts = {"split": dict(evaluation.split), "seed": evaluation.seed, **(training_data or {})}
         row = ResultRow.of(job, "trained", metrics=evaluation.metrics)
@@ -258,22 +259,23 @@ class MarketDataModelTrainer:
             raise InvalidValueError(f"time_budget: seconds above 0, not {time_budget!r}", path="time_budget")
         files = self.discover_processed_data()
         chosen = [check_timeframe(name) for name in _listed(timeframes)]
-        targets = [PredictionTarget(value) for value in _listed(target_types, DEFAULT_TARGETS)]
+        targets = {target.name: target for target in map(self._target, _listed(target_types, DEFAULT_TARGETS))}
         horizons = [check_horizon(value) for value in _listed(forecast_horizons, DEFAULT_HORIZONS)]
         families = {
             family.name.lower(): family for family in map(self._family, _listed(model_types, DEFAULT_MODEL_TYPES))
         }
         jobs = [
-            Job(symbol, name, target, horizon, kind)
+            Job(symbol, name, target_name(target), horizon, kind)
             for symbol in _listed(symbols, files)
             for name in (chosen if timeframes is not None else list(files.get(symbol, {})) or [""])
-            for target in targets
+            for target in targets.values()
             for horizon in horizons
             for kind in families
         ]
         schedule = Schedule(
             jobs,
             lambda job: self._source(job, files),
+            targets,
             families,
             Options(self.test_size, self.random_state, self.min_rows, tune_hyperparams),
             registry=self.registry if resume else None,  # one that cannot be opened is better known before the work
@@ -302,16 +304,26 @@ class MarketDataModelTrainer:
         made_with = outcome.configuration
         return bool(made_with and self.registry and registered(self.registry, outcome.job, data, made_with))
 
+    def _known_plugins(self, *, needed: bool = False) -> Any:
+        """Return the plugins, or None; the registry's are asked for only when they are there already, or needed."""
+        if self._plugins is not None:
+            return self._plugins
+        registry = self.registry if needed else self._registry
+        return getattr(registry, "plugins", None)
+
     def _family(self, model_type: ModelType | str) -> Trainer:
         """Return the family of that name: the plugins' when there are plugins, else a built-in one."""
         name = str(model_type).strip().upper()
-        plugins = self._plugins if self._plugins is not None else getattr(self._registry, "plugins", None)
-        if plugins is None and name not in ModelType.__members__ and self.use_model_registry:
-            plugins = getattr(self.registry, "plugins", None)
+        plugins = self._known_plugins(needed=name not in ModelType.__members__)
         if plugins is not None:
             family: Trainer = plugins.trainer(name)
             return family
         return next(family for family in builtin_trainers() if family.name == ModelType(model_type).name)
+
+    def _target(self, target: PredictionTarget | str | Target) -> Target:
+        """Return the target of that name: a built-in one, else one of the plugins."""
+        name = str(target).strip().lower()
+        return find_target(target, None if name in BUILT_IN else self._known_plugins(needed=True))
 
     def _source(self, job: Job, files: Files) -> Source | NoSource:
         paths = files.get(job.symbol, {}).get(job.timeframe)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from friday_store import default_plugins, hookspecs
-from friday_store.hookspecs import Part, RefUpdate, Serializer, SyncReport, Trainer
+from friday_store.hookspecs import Part, RefUpdate, Serializer, SyncReport, Target, Trainer
 from friday_store.plugins import Plugins
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 HOOKS = {
     "register_serializers": (),
     "register_trainers": (),
+    "register_targets": (),
     "register_commands": ("group",),
     "before_register": ("draft",),
     "after_commit": ("entry",),
@@ -63,6 +64,13 @@ def test_the_built_in_trainers_are_trainers() -> None:
     """So do the families of estimators."""
     for trainer in Plugins(()).trainers().values():
         assert isinstance(trainer, Trainer)
+
+
+def test_the_built_in_targets_are_targets() -> None:
+    """And so does what can be predicted."""
+    targets = Plugins(()).targets()
+    assert ["next_close", "price_direction", "return", "volatility"] == list(targets)
+    assert all(isinstance(target, Target) for target in targets.values())
 
 
 def test_values_that_cross_the_seam() -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from friday_store.errors import InvalidValueError
-from friday_store.market.targets import ModelType, PredictionTarget, labels
+from friday_store.default_plugins.targets import CloseTarget, builtin_targets
+from friday_store.errors import InvalidValueError, PluginError
+from friday_store.hookspecs import hookimpl
+from friday_store.market.targets import ModelType, PredictionTarget, find_target, labels, target_name
+from friday_store.plugins import Plugins
 
 CLOSE = pd.Series([10.0, 11.0, 11.0, 9.0, 12.0, 15.0], index=pd.date_range("2024-01-01", periods=6))
 
@@ -98,6 +104,52 @@ def test_an_unknown_choice_lists_the_known_ones(value: object) -> None:
     """The error names every choice."""
     with pytest.raises(InvalidValueError, match=r"linear, ridge, .* logistic"):
         ModelType(value)  # type: ignore[arg-type]
+
+
+class Rises(CloseTarget):
+    """A direction that labels the last bars 0, as a careless plugin might."""
+
+    def labels(self, bars: pd.DataFrame, horizon: int) -> pd.Series[Any]:
+        """Label every bar."""
+        return super().labels(bars, horizon).fillna(0.0)
+
+
+def test_a_target_that_labels_what_nobody_knows_is_refused() -> None:
+    """Labels of the last rows, labels that are no classes, no labels and a reach of nothing are named."""
+    made = {each.name: each for each in builtin_targets()}
+    direction, plain = made["price_direction"], made["return"]
+    assert isinstance(direction, CloseTarget)
+    assert isinstance(plain, CloseTarget)
+    careless = Rises("rises", "classification", "", direction.labeller, direction.forecaster)
+    with pytest.raises(PluginError, match="'rises' labels some of the last 2 rows"):
+        labels(CLOSE, careless, 2)
+    with pytest.raises(PluginError, match="not all its labels are 0 or 1"):
+        labels(CLOSE, replace(plain, name="classes", task="classification"), 1)
+    with pytest.raises(PluginError, match="no label or NaN for each bar"):
+        labels(CLOSE, replace(plain, labeller=lambda close, horizon: close.iloc[horizon:]), 1)
+
+
+def test_a_target_may_be_given_itself_or_by_name() -> None:
+    """A plugin's is found where plugins are given; without them the error lists the built-in ones."""
+    plain = builtin_targets()[2]
+    own = replace(plain, name="own")  # type: ignore[type-var]
+    assert find_target(" RETURN ").name == "return"
+    assert find_target(own) is own
+    assert find_target("own", Plugins((), extra={"mine": Mine()})).name == "own"
+    assert target_name(find_target("return")) is PredictionTarget.RETURN
+    assert target_name(own) == "own"
+    for wrong in ("own", None, 3):
+        with pytest.raises(InvalidValueError):
+            find_target(wrong)  # type: ignore[arg-type]
+
+
+class Mine:
+    """A plugin with a target."""
+
+    @hookimpl
+    def register_targets(self) -> list[Any]:
+        """Return it."""
+        return [replace(builtin_targets()[2], name="own")]  # type: ignore[type-var]
 
 
 def test_only_the_direction_is_a_classification() -> None:

@@ -122,6 +122,32 @@ class Families:
         """Return a family by its name."""
         return {family.name: family for family in (*builtin_trainers(), Coin(), Broken(), Watched())}[name]
 
+    def targets(self) -> dict[str, Any]:
+        """Return what can be predicted besides the built-in targets."""
+        return {"next_day": NextDay()}
+
+
+class NextDay:
+    """A target as a plugin would bring it: the return from the next open to the open ``horizon`` bars later."""
+
+    name = "next_day"
+    task: Task = "regression"
+    baseline = "nothing"
+    of_price = False
+
+    def labels(self, bars: pd.DataFrame, horizon: int) -> pd.Series[Any]:
+        """Return what can be earned when the order is given after the close."""
+        return bars["open"].shift(-horizon - 1) / bars["open"].shift(-1) - 1
+
+    def reach(self, horizon: int) -> int:
+        """Return one bar more than the horizon."""
+        return horizon + 1
+
+    def naive(self, y: Any, horizon: int, close: Any) -> Any:
+        """Return zero for each row."""
+        assert close is None
+        return np.zeros(len(y))
+
 
 def bars(rows: int = 400, seed: int = 0, drift: float = 0.0) -> pd.DataFrame:
     """Return raw bars of a random walk."""
@@ -220,6 +246,40 @@ def test_folds_inside_an_estimator_get_the_gap_of_the_horizon() -> None:
     """The calibration of an SVC is purged as the hold-out is."""
     estimator, _ = fitted("svr", "price_direction", horizon=7)
     assert estimator.get_params()["model__cv"].gap == 7
+
+
+def test_a_target_of_a_plugin_is_asked_for_by_its_string(folder: Path) -> None:
+    """It is a tag and a field, its reach is the gap of split and search, its baseline is recorded."""
+    shelf = Shelf()
+    trainer = MarketDataModelTrainer(folder, registry=shelf, plugins=Families())
+    (row,) = trainer.train_models_for_symbol("NSE_TCS", "1d", "next_day", 3, "ridge", tune_hyperparams=True)
+    assert (row.status, row.target_type) == ("trained", "next_day"), row.reason
+    (record,) = shelf.records.values()
+    assert record["model_name"] == "NSE_TCS_1d_next_day_3_ridge"
+    assert "next_day" in record["tags"]
+    assert (record["metadata"]["market"]["target_type"], record["metadata"]["market"]["fitted_to"]) == (
+        "next_day",
+        "next_day",
+    )
+    evaluation = record["evaluation"]
+    assert (evaluation["baseline"], evaluation["split"]["gap"], evaluation["search"]["gap"]) == ("nothing", 4, 4)
+    x, y = trainer.prepare_features_and_target(prepare_ohlcv(bars()), "next_day", 3)
+    assert len(y) == 351 - 4
+    model, again = trainer.train_model(x, y, "ridge")
+    assert (again.target, again.split["gap"]) == ("next_day", 4)
+    saved = trainer.save_model(model, again, symbol="X", timeframe="1d", model_type="ridge")
+    assert shelf.records[saved]["metadata"]["market"]["target_type"] == "next_day"
+    with pytest.raises(InvalidValueError, match=r"choose one of .*volatility, next_day"):
+        trainer.prepare_features_and_target(prepare_ohlcv(bars()), "oracle")
+
+
+def test_a_price_model_says_that_it_was_trained_on_a_return(folder: Path) -> None:
+    """The record of next_close has it as a field and in words."""
+    shelf = Shelf()
+    MarketDataModelTrainer(folder, registry=shelf).train_models_for_symbol("NSE_TCS", "1d", "next_close", 1, "ridge")
+    (record,) = shelf.records.values()
+    assert (record["metadata"]["market"]["fitted_to"], record["evaluation"]["fitted_to"]) == ("return", "return")
+    assert "through a forecast of the return" in record["description"]
 
 
 def test_a_search_is_recorded_and_goes_forward_in_time() -> None:

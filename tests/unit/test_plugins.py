@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 from friday_store.default_plugins.pickle5 import Pickle5
+from friday_store.default_plugins.targets import builtin_targets
 from friday_store.errors import GateError, PluginError
 from friday_store.hookspecs import Part, hookimpl
 from friday_store.plugins import Plugins
@@ -121,6 +123,8 @@ def test_an_unknown_format_names_the_package() -> None:
         ({"register_serialisers": lambda: [Text()]}, "no hook of friday-store"),
         ({"register_trainers": lambda: [object()]}, "not a Trainer"),
         ({"register_trainers": broken}, "ZeroDivisionError: mine"),
+        ({"register_targets": lambda: [object()]}, "not a Target"),
+        ({"register_targets": builtin_targets}, "target 'next_close' is already there"),
         ({"register_serializers": lambda extra: []}, "extra"),
         ({"register_serializers": lambda: sys.exit(3)}, "SystemExit"),
     ],
@@ -132,6 +136,7 @@ def test_a_bad_plugin_is_reported_and_left_out(hooks: dict[str, Any], said: str 
     assert plugins.serializer("text").name == "text"
     assert plugins.serializer_for({}).name == "pickle5"
     assert isinstance(plugins.trainers(), dict)
+    assert list(plugins.targets()) == ["next_close", "price_direction", "return", "volatility"]
     found = errors_of(plugins)
     assert found["good"] == []
     assert said is None or any(said in error for error in found["bad"])
@@ -358,6 +363,15 @@ def test_hook_register_serializers_and_trainers() -> None:
     assert plugins.trainer("OWN").name == "OWN"
     with pytest.raises(PluginError, match="OWN"):
         plugins.trainer("NONE")
+
+
+def test_hook_register_targets() -> None:
+    """What can be predicted is found by its name, and an unknown one names those there are."""
+    target = replace(builtin_targets()[2], name="overnight")  # type: ignore[type-var]
+    plugins = Plugins((), extra={"mine": plugin(register_targets=lambda: [target])})
+    assert plugins.target("overnight") is target
+    with pytest.raises(PluginError, match="overnight"):
+        plugins.target("none")
 
 
 def test_hook_after_sync() -> None:
