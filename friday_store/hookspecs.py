@@ -222,6 +222,17 @@ class Migrating(Protocol):
 class Trainer(Protocol):
     """A family of estimators for the market trainer.
 
+    What every family promises; :class:`friday_store.testing.TrainerTests` checks it:
+
+    * *New each time.* ``estimator`` returns an unfitted object with scikit-learn's ``fit``, ``predict``,
+      ``get_params`` and ``set_params``; for a classification also ``predict_proba``. Nothing is shared between two.
+    * *Repeatable.* Equal task, seed, parameters and data give a model that predicts the same, bit for bit. So the
+      seed reaches every generator, and the family starts no threads or processes whose order matters.
+    * *Refuses by name.* A task that it does not do, or a parameter that is none, is an
+      :class:`~friday_store.errors.InvalidValueError`.
+    * *A search space can be searched.* Its names are parameters, and ``estimator`` takes each of its values.
+    * *Storable.* A fitted model can be registered; data are never changed; importing the plugin imports no framework.
+
     Attributes:
         name: Upper-case identifier, such as ``RANDOM_FOREST``.
         tasks: Which tasks the family can do.

@@ -27,13 +27,18 @@ from __future__ import annotations
 from friday_store.testing.faults import Fault, FaultyStorage
 from friday_store.testing.serializers import SerializerTests, parts_of
 from friday_store.testing.storages import StorageTests
-from friday_store.testing.strategies import model_names, plain_values, versions
+from friday_store.testing.strategies import arrays_by_name, metadata, metrics, model_names, plain_values, versions
+from friday_store.testing.trainers import TrainerTests
 
 __all__ = [
     "Fault",
     "FaultyStorage",
     "SerializerTests",
     "StorageTests",
+    "TrainerTests",
+    "arrays_by_name",
+    "metadata",
+    "metrics",
     "model_names",
     "parts_of",
     "plain_values",

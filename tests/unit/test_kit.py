@@ -8,14 +8,27 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from friday_store import SerializationError
+from friday_store import ModelRegistry, SerializationError
 from friday_store.default_plugins.formats import Json
-from friday_store.hookspecs import Part, Safety
-from friday_store.testing import SerializerTests, journey
+from friday_store.hookspecs import Part, Safety, Task
+from friday_store.plugins import Plugins
+from friday_store.testing import (
+    SerializerTests,
+    TrainerTests,
+    arrays_by_name,
+    journey,
+    metadata,
+    metrics,
+    model_names,
+    versions,
+)
+from friday_store.testing.serializers import assert_alike
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 PLUGIN = """
@@ -183,3 +196,57 @@ def test_versions_that_share_nothing_are_caught(tmp_path: Path) -> None:
     model = [number / 7 for number in range(100_000)]
     with pytest.raises(AssertionError):
         Suite().test_versions_share_what_did_not_change(model, journey.own_plugins(Whole()), tmp_path)
+
+
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_what_the_strategies_draw_can_be_stored(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Names, versions, metadata, metrics and arrays that are drawn are registered; arrays come back the same."""
+    drawn: dict[str, Any] = {
+        "model": data.draw(arrays_by_name()),
+        "model_name": data.draw(model_names()),
+        "model_version": data.draw(versions()),
+        "metadata": data.draw(metadata()),
+        "metrics": data.draw(metrics()),
+    }
+    with ModelRegistry(tmp_path_factory.mktemp("drawn"), plugins=Plugins(())) as registry:
+        model_id = registry.register_model(**drawn)
+        assert_alike(drawn["model"], registry.load_model(model_id))
+        assert set(registry.get_model_metadata(model_id)["metrics"]) == set(drawn["metrics"])
+
+
+class Careless:
+    """A family that keeps one estimator for all, and takes any parameter."""
+
+    name = "CARELESS"
+    tasks: Sequence[Task] = ("regression",)
+
+    def __init__(self) -> None:
+        from sklearn.linear_model import SGDRegressor
+
+        self.only = SGDRegressor()
+
+    def estimator(self, task: Task, *, seed: int, params: Mapping[str, Any]) -> Any:
+        """Return the only one, whose seed is the machine's."""
+        return self.only
+
+    def search_space(self, task: Task) -> Mapping[str, Sequence[Any]]:
+        """Return what the estimator does not take."""
+        return {"alpha": (0.1,)}
+
+
+@pytest.mark.parametrize(
+    "promise",
+    [
+        "gives_a_new_estimator_each_time", "refuses_what_it_cannot_do", "every_value_to_try_can_be_tried",
+        "equal_arguments_give_equal_models",
+    ],
+)  # fmt: skip
+def test_a_careless_family_is_caught(promise: str) -> None:
+    """A family that shares its estimator, ignores its arguments or its seed fails the test of that promise."""
+
+    class Suite(TrainerTests):
+        trainer = Careless()
+
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        getattr(Suite(), f"test_{promise}")()
