@@ -237,3 +237,17 @@ def test_trust_that_cannot_be_kept(tmp_path: Path) -> None:
     store = TrustStore(tmp_path / "file" / "trust.json")
     with pytest.warns(UserWarning, match="ends with this process"):
         store.add("repositories", "r")
+
+
+def test_a_transaction_can_say_where_its_versions_come_from(tmp_path: Path, marker: Path) -> None:
+    """What is registered with an origin does not load as one's own, but once that origin is trusted."""
+    origin = "3f1c2a9e-5b7d-4c1e-9a44-0d6b8f7e2c10"
+    with opened(str(tmp_path / "mine")) as registry:
+        with registry.transaction("import", origin=origin):
+            registry.register_model(Evil(marker), "evil")
+        with pytest.raises(UntrustedArtifactError) as caught:
+            registry.load_model("evil")
+        assert (origin, False) == (caught.value.origin, marker.exists())
+        registry.trust.add("repositories", origin)
+        registry.load_model("evil")
+        assert marker.exists()
