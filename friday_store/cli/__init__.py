@@ -65,7 +65,7 @@ TABLE: Final[Table] = {
         "fsck": (f"{_HERE}.fsck:fsck", "Check and repair what is stored."),
         "doctor": (f"{_HERE}.care:doctor", "Check the installation."),
         "trust": (f"{_HERE}.care:trust", "List, add and remove what may run code."),
-        "plugins": (f"{_HERE}.care:plugins", "List plugins."),
+        "plugins": (f"{_HERE}.plugin:plugins", "List plugins."),
         "completion": (f"{_HERE}.start:completion", "Print the completion script of a shell."),
         "help": (f"{_HERE}.start:help_", "Explain exit-codes, environment, revisions or sync."),
     },

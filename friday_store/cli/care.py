@@ -1,4 +1,4 @@
-"""``doctor``, ``trust`` and ``plugins``: whether all is well, and what may run here."""
+"""``doctor`` and ``trust``: whether all is well, and what may run here."""
 
 from __future__ import annotations
 
@@ -36,17 +36,6 @@ _CHECKS: Final = View(
 _TRUSTED: Final = View(
     fields=("kind", "value"), columns=(Column("kind", "KIND"), Column("value", "VALUE")), id="value"
 )  # fmt: skip
-_PLUGINS: Final = View(
-    fields=("name", "package", "version", "hooks", "errors"),
-    columns=(
-        Column("name", "NAME"),
-        Column("package", "PACKAGE"),
-        Column("version", "VERSION"),
-        Column("hooks", "HOOKS"),
-        Column("errors", "ERRORS"),
-    ),
-    id="name",
-)
 
 
 @click.command(cls=Command, examples=["doctor", "doctor --json"])
@@ -218,20 +207,3 @@ def _store() -> TrustStore:
     from friday_store.trust import TrustStore
 
     return TrustStore(location.data_folder() / "trust.json")
-
-
-@click.command(cls=Command, examples=["plugins", "plugins --json"])
-@click.pass_obj
-def plugins(session: Session) -> None:
-    """List plugins.
-
-    Their hooks are listed with them, and what is wrong with them.
-    """
-    listing(
-        session,
-        _PLUGINS,
-        [
-            {"name": r.name, "package": r.package, "version": r.version, "hooks": r.hooks, "errors": r.errors}
-            for r in session.found_plugins().reports
-        ],
-    )
