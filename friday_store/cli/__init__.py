@@ -38,7 +38,7 @@ TABLE: Final[Table] = {
     },
     "Look": {
         "ls": (f"{_HERE}.look:ls", "List models, or the versions of one."),
-        "show": (f"{_HERE}.look:show", "Show all that is known of a version."),
+        "show": (f"{_HERE}.look:show", "Show a version."),
         "info": (f"{_HERE}.info:info", "Say what a model file is, without loading it."),
         "log": (f"{_HERE}.look:log", "Show history, newest first."),
         "history": (f"{_HERE}.history:history", "Show a model's versions over time."),
@@ -63,6 +63,8 @@ TABLE: Final[Table] = {
     },
     "Keep": {
         "fsck": (f"{_HERE}.fsck:fsck", "Check and repair what is stored."),
+        "prune": (f"{_HERE}.gc:prune", "Forget versions by rule."),
+        "gc": (f"{_HERE}.gc:gc", "Erase what no name needs."),
         "doctor": (f"{_HERE}.care:doctor", "Check the installation."),
         "trust": (f"{_HERE}.care:trust", "List, add and remove what may run code."),
         "plugins": (f"{_HERE}.plugin:plugins", "List plugins."),
@@ -75,12 +77,14 @@ FOLDED: Final = {
     "alias": "rollback",
     "rm": "restore",
     "compare": "diff",
+    "ls": "show",
     "history": "metrics",
     "lineage": "blame",
     "get": "load",
     "push": "mirror",
     "export": "import",
     "fsck": "doctor",
+    "prune": "gc",
     "trust": "plugins",
 }
 """Commands that share a line of the root's help with one that undoes them or is near."""

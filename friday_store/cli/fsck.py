@@ -37,8 +37,18 @@ _LINES: Final = View(
 _DOCUMENT: Final = View(fields=("problems", "repaired", "left"), columns=_LINES.columns, id="path")
 
 
-@click.command(cls=Command, examples=["fsck", "fsck --quick --json", "fsck --repair", "fsck --repair-from origin"])
+@click.command(
+    cls=Command,
+    examples=[
+        "fsck",
+        "fsck --quick --json",
+        "fsck --remote origin",
+        "fsck --repair",
+        "fsck --repair-from origin",
+    ],
+)
 @click.option("--quick", is_flag=True, help="Do not read the packs' data.")
+@click.option("--remote", metavar="REMOTE", shell_complete=remote_names, help="Check what a remote stores instead.")
 @click.option("--repair", is_flag=True, help="Mend what can be mended from what is here.")
 @click.option(
     "--repair-from",
@@ -49,7 +59,7 @@ _DOCUMENT: Final = View(fields=("problems", "repaired", "left"), columns=_LINES.
     help="The same, and fetch what is lost from a remote; may be repeated.",
 )
 @click.pass_obj
-def fsck(session: Session, /, *, quick: bool, repair: bool, remotes: Sequence[str]) -> None:
+def fsck(session: Session, /, *, quick: bool, remote: str | None, repair: bool, remotes: Sequence[str]) -> None:
     """Check and repair what is stored.
 
     Nothing is changed without --repair or --repair-from; damaged files are then moved to the folder damaged, never
@@ -58,8 +68,10 @@ def fsck(session: Session, /, *, quick: bool, repair: bool, remotes: Sequence[st
     mending = repair or bool(remotes)
     if quick and mending:
         raise click.UsageError("a repair reads everything: leave out --quick")
+    if remote is not None and mending:
+        raise click.UsageError("a remote is not repaired from here: friday-store -R URL fsck --repair does that")
     registry = session.registry()
-    problems = registry.fsck(quick=quick)
+    problems = registry.fsck(quick=quick, remote=remote)
     mended: list[Repaired] = []
     left = problems
     try:
@@ -72,7 +84,10 @@ def fsck(session: Session, /, *, quick: bool, repair: bool, remotes: Sequence[st
     _write(session, problems, mended, left)
     reach = " (the packs' data was not read)" if quick else " now" if mended else ""
     _judged(session, left, f"{reports.counted(len(mended), 'repair')} done; " if mended else "", reach)
-    hint = _way_out(session, registry, left, remotes, mending=mending)
+    if remote is not None:
+        hint = _repair_there(registry, remote, left)
+    else:
+        hint = _way_out(session, registry, left, remotes, mending=mending)
     if hint:
         session.say("hint", hint)
     raise click.exceptions.Exit(_DAMAGE if any(each.severity == "error" for each in left) else 0)
@@ -123,6 +138,15 @@ def _way_out(
         return lost
     words = [word for name in (*tried, *others) for word in ("--repair-from", name)]
     return reports.again(session, "fsck", *(words or ["--repair"]))
+
+
+def _repair_there(registry: ModelRegistry, remote: str, left: Sequence[Problem]) -> str | None:
+    """Return the command that repairs a remote."""
+    if not any(each.severity == "error" for each in left):
+        return None
+    url = registry.remotes().get(remote, remote)
+    place = url if "://" in url else os.path.normpath(Path(registry.url, url))
+    return shlex.join(["friday-store", "-R", masked(place), "fsck", "--repair"])
 
 
 def _lost(registry: ModelRegistry, left: Sequence[Problem]) -> str | None:

@@ -103,7 +103,10 @@ def ls(
 @click.option("--files", is_flag=True, help="Also the parts that the model is stored in.")
 @click.pass_obj
 def show(session: Session, /, *, revision: str, environment: bool, files: bool) -> None:
-    """Show all that is known of a version."""
+    """Show a version.
+
+    It shows all that is known of it: what was recorded when it was registered, and what was said about it since.
+    """
     registry = session.registry()
     row = named(registry, revision)
     record: dict[str, Any] = dict(registry.get_model_metadata(revision))

@@ -187,7 +187,7 @@ def tag(session: Session, /, *, revision: str | None, name: str | None, delete: 
 def rm(session: Session, /, *, target: str, dry_run: bool, yes: bool, force: bool) -> None:
     """Forget a version or a model.
 
-    restore brings it back: no byte is erased until garbage collection.
+    restore brings it back: no byte is erased until gc does that.
     """
     registry = session.registry()
     name, _, version = target.partition(":")

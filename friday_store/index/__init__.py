@@ -77,6 +77,9 @@ class Index:
         objects: Where manifests and notes are; the index tells it which packs are in use.
         bare: Mirror refs and packs alone, and read no manifest: for a remote of which only names are asked.
         seen: Number and digest of a log entry that the caller has just compared with the log.
+
+    Attributes:
+        bare: As given.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class Index:
         bare: bool = False,
         seen: tuple[int, bytes] | None = None,
     ) -> None:
+        self.bare = bare
         self._seen = seen
         self._looking = True
         self._database = Database(path, cache=_BARE_CACHE if bare else _CACHE)

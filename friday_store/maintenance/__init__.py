@@ -178,7 +178,8 @@ class _Check:
                     message = f"the index remembers another log entry {known[0]}: the log was changed or cut since"
                     yield Problem("log", entry_path(known[0]), message)
             mirrored = list(self._repository.index.dump())
-            fresh = Index(None, self._repository.id, self._repository.log, ObjectStore(self._storage))
+            bare = self._repository.index.bare
+            fresh = Index(None, self._repository.id, self._repository.log, ObjectStore(self._storage), bare=bare)
             same = mirrored == list(fresh.dump())
             fresh.close()
         except FridayStoreError as error:

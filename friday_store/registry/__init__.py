@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from friday_store.registry.bundles import Bundling
 from friday_store.registry.drafting import ModelStatus
+from friday_store.registry.keeping import Keeping
 from friday_store.registry.naming import Naming
 from friday_store.registry.recording import Recording
 
 __all__ = ["ModelRegistry", "ModelStatus"]
 
 
-class ModelRegistry(Recording, Naming, Bundling):
+class ModelRegistry(Recording, Naming, Keeping, Bundling):
     """A registry of models at a folder or URL.
 
     Args:

@@ -17,6 +17,7 @@ from friday_store.errors import (
 )
 from friday_store.hookspecs import SyncReport
 from friday_store.index import Index, VersionRow
+from friday_store.maintenance import Problem
 from friday_store.maintenance.repair import Repaired, Sources, repair
 from friday_store.refs import Ref
 from friday_store.registry import location
@@ -242,6 +243,18 @@ class Exchange(Sharing):
                 meeting.there.index.catch_up()
             stores = [(name, meeting.there.objects) for name, meeting in zip(remotes, meetings, strict=True)]
             return list(repair(self.repository, Sources(stores)))
+
+    def fsck(self, *, quick: bool = False, remote: str | None = None) -> list[Problem]:
+        """Return everything that is wrong with what is stored; see :mod:`friday_store.maintenance`.
+
+        Args:
+            quick: Do not read the packs' data.
+            remote: Check what a remote stores instead, by name or URL.
+        """
+        if remote is None:
+            return super().fsck(quick=quick)
+        with self._meeting(remote, None) as meeting:
+            return meeting.check(quick=quick)
 
     def status(
         self, remote: str | None = None, patterns: Sequence[str] = ("*",), *, refresh: bool = False

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from friday_store.errors import ConflictError, ModelNotFoundError
 from friday_store.index import Index, VersionRow
 from friday_store.log import LogEntry, Move
+from friday_store.maintenance.revival import revive
 from friday_store.refs import Ref
 from friday_store.repository import Repository, Transaction
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROLLBACK: Final = "rollback"
+_TRIES: Final = 5
 
 
 def metric(index: Index, row: VersionRow, name: str) -> pd.DataFrame:
@@ -58,6 +60,10 @@ def before(repository: Repository, ref: Ref) -> bytes:
 def _still_here(repository: Repository, ref: Ref, digest: bytes) -> bytes:
     if repository.index.versions("m.model_id = ?", (digest.hex(),)):
         return digest
+    if digest not in repository.objects:
+        raise ModelNotFoundError(
+            f"{ref.model}@{ref.name} was version {digest.hex()[:12]} before, which was deleted and is erased since"
+        )
     version = repository.index.manifest(digest).version
     raise ModelNotFoundError(
         f"{ref.model}@{ref.name} was {version} before, which was deleted",
@@ -91,8 +97,18 @@ def forget(repository: Repository, transaction: Transaction, rows: Sequence[Vers
     return [row.model_id for row in rows]
 
 
-def restore(repository: Repository, name: str, version: str | None) -> list[str]:
-    """Bring back what was deleted last of each version, each in a transaction that keeps where it came from."""
+def restore(repository: Repository, name: str, version: str | None, *, partial: bool = False) -> list[str]:
+    """Bring back what was deleted last of each version, each in a transaction that keeps where it came from.
+
+    Args:
+        repository: Where.
+        name: The model's name.
+        version: One version; None for all.
+        partial: Whether the data of models may be missing.
+
+    Raises:
+        ModelNotFoundError: Nothing of that name was deleted, or its bytes have been erased since.
+    """
     entries = repository.entries()
     lost: dict[str, tuple[LogEntry, bytes]] = {}
     for entry in entries:
@@ -110,9 +126,20 @@ def restore(repository: Repository, name: str, version: str | None) -> list[str]
         by_origin.setdefault(_origin(entries, name, each, entry.seq), []).extend(_moves_of(entry, name, each))
         restored.append(digest.hex())
     for origin, moves in by_origin.items():
-        transaction = repository.transaction(f"restore {name}" + (f":{version}" if version else ""), origin=origin)
-        transaction.run(lambda running, moves=moves: _back(running, moves))  # type: ignore[misc]
+        message = f"restore {name}" + (f":{version}" if version else "")
+        _brought_back(repository, moves, message, origin, partial=partial)
     return sorted(restored)
+
+
+def _brought_back(repository: Repository, moves: Sequence[Move], message: str, origin: str, *, partial: bool) -> None:
+    for left in reversed(range(_TRIES)):
+        try:
+            revive(repository, moves, message, origin, partial=partial).run(lambda running: _back(running, moves))
+        except ConflictError as error:
+            if not (error.again and left):
+                raise
+        else:
+            return
 
 
 def _back(transaction: Transaction, moves: Sequence[Move]) -> None:

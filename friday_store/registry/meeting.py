@@ -11,6 +11,8 @@ from friday_store.digest import digest_of
 from friday_store.errors import IntegrityError, InvalidValueError, ModelNotFoundError, RepositoryError
 from friday_store.hookspecs import SyncReport
 from friday_store.log import Log, entry_path
+from friday_store.maintenance import Problem, fsck
+from friday_store.maintenance.gc import GcReport, gc
 from friday_store.refs import Ref
 from friday_store.registry import location
 from friday_store.remotes import Remote
@@ -259,6 +261,21 @@ class Meeting:
                 closure.add_version(digest)
             bring(Source.of(self.there), self.here, closure)
             self._remember()
+
+    def collect(self, grace: float, *, dry_run: bool = False) -> GcReport:
+        """Collect garbage in the remote."""
+        self._needed(self.there)
+        with self.track.alone():
+            if not dry_run:
+                self._guard(self.remote, self.there.storage)
+            report = gc(self.there, grace=grace, dry_run=dry_run)
+            self.look()
+        return report
+
+    def check(self, *, quick: bool = False) -> list[Problem]:
+        """Return everything that is wrong with what the remote stores."""
+        self._needed(self.there)
+        return fsck(self.there, quick=quick)
 
     def compared(self, patterns: Sequence[str] = _ALL) -> tuple[Plan, Plan]:
         """Return what a push would move, and what a pull would."""

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from friday_store import refs
 from friday_store.errors import ConflictError, ModelNotFoundError
+from friday_store.index import VersionRow
 from friday_store.refs import Ref
-from friday_store.registry import history
+from friday_store.registry import history, location
 from friday_store.registry.access import Access
 from friday_store.repository import Transaction
+
+
+def _require(transaction: Transaction, row: VersionRow) -> None:
+    """Refuse to label a version that is deleted at this moment.
+
+    Raises:
+        ModelNotFoundError: It is not there.
+    """
+    if transaction.planned(Ref("versions", row.model_name, row.model_version)) != bytes.fromhex(row.model_id):
+        raise ModelNotFoundError(f"{row.model_name}:{row.model_version} was deleted meanwhile")
 
 
 class Naming(Access):
@@ -25,10 +36,13 @@ class Naming(Access):
         row = self._row(revision, None)
         ref, target = Ref("tags", row.model_name, tag, row.model_version), bytes.fromhex(row.model_id)
         word = "tag" if on else "untag"
-        self._do(
-            lambda transaction: transaction.move(ref, transaction.planned(ref), target if on else None),
-            f"{word} {row.model_name}:{row.model_version} {tag}",
-        )
+
+        def plan(transaction: Transaction) -> None:
+            if on:
+                _require(transaction, row)
+            transaction.move(ref, transaction.planned(ref), target if on else None)
+
+        self._do(plan, f"{word} {row.model_name}:{row.model_version} {tag}")
 
     def set_alias(self, revision: str, alias: str, *, expected: str | None = None) -> None:
         """Point an alias at a version of its model, moving it if it is elsewhere.
@@ -40,11 +54,13 @@ class Naming(Access):
 
         Raises:
             ConflictError: It points elsewhere than ``expected``.
+            ModelNotFoundError: There is no such version, or it is deleted at this moment.
         """
         row = self._row(revision, None)
         ref, target = Ref("aliases", row.model_name, refs.check_name(alias, "alias")), bytes.fromhex(row.model_id)
 
         def plan(transaction: Transaction) -> None:
+            _require(transaction, row)
             old = transaction.planned(ref)
             if expected is not None and (old is None or old.hex() != expected):
                 here = old.hex()[:12] if old else "nothing"
@@ -81,7 +97,7 @@ class Naming(Access):
         Rolling back twice goes two moves back.
 
         Raises:
-            ModelNotFoundError: There is no such alias, or nothing before.
+            ModelNotFoundError: There is no such alias, nothing before, or that version was deleted.
         """
         ref = Ref("aliases", refs.check_name(model_name, "model name"), refs.check_name(alias, "alias"))
 
@@ -93,7 +109,7 @@ class Naming(Access):
         return self._do(plan, f"{history.ROLLBACK} {model_name}@{alias}")
 
     def delete_model(self, model_name: str, version: str | None = None, *, force: bool = False) -> list[str]:
-        """Forget a version, or a whole model, and return the ids; nothing is erased until garbage collection.
+        """Forget a version, or a whole model, and return the ids; nothing is erased until :meth:`ModelRegistry.gc`.
 
         Args:
             model_name: The model's name.
@@ -118,7 +134,8 @@ class Naming(Access):
         """Bring back a deleted version, or all deleted versions of a model, with their tags, and return the ids.
 
         Raises:
-            ModelNotFoundError: Nothing of that name was deleted.
+            ModelNotFoundError: Nothing of that name was deleted, or garbage collection has erased its bytes since.
         """
         refs.check_name(model_name, "model name")
-        return history.restore(self.repository, model_name, version)
+        partial = bool(location.remotes(self.repository.storage.root).partial())
+        return history.restore(self.repository, model_name, version, partial=partial)

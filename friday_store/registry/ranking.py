@@ -96,6 +96,18 @@ def best(
     return rows[0]
 
 
+def ranked(index: Index, name: str, metric: str, *, higher: bool) -> list[str]:
+    """Return the ids of a model's versions from the best to the worst by a metric; see :func:`best` for who counts."""
+    retired = ", ".join("?" * len(RETIRED))
+    direction = "DESC" if higher else "ASC"
+    found = index.rows(
+        f"SELECT m.model_id FROM {_BY_VERSION} AND m.model_name = ? AND m.status NOT IN ({retired}) "  # noqa: S608
+        f"ORDER BY x.value {direction}, x.version_id DESC",
+        [metric, name, *RETIRED],
+    )
+    return [str(row[0]) for row in found]
+
+
 def _wanted(filters: list[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
     """Return the conditions and the values that they bind, one each."""
     conditions: list[str] = []

@@ -140,9 +140,9 @@ class Repository:
         tracked = self._tracked or Tracked()
         data = tracked.format or self._format()
         self.id = ""
-        self._takes_one_writer = False
+        self.takes_one_writer = False
         if data is not None:
-            self.id, self._takes_one_writer = _format_of(data, self.storage.url)
+            self.id, self.takes_one_writer = _format_of(data, self.storage.url)
             _warn_of_strangers(self.storage.root)
         self.born = data is not None
         self.format = data
@@ -262,7 +262,7 @@ class Repository:
         Raises:
             StorageError: It takes one writer at a time, and the user does not vouch for being that one.
         """
-        if self._takes_one_writer and not self._single_writer:
+        if self.takes_one_writer and not self._single_writer:
             raise StorageError(
                 f"{self.storage.url} takes one writer at a time, because its store lets two create one file; "
                 "it can be read, and written if you vouch that nobody else writes there now",

@@ -2,9 +2,9 @@
 
 A transaction gathers new objects in one pack, then asks a *plan* which refs to move, in the light of the newest
 state; then makes the pack durable and creates the entry. Whoever loses the race for the entry's number reads
-what came. If none of its refs was touched it takes the next number; else the plan is asked again, with only the
-objects that the new answer needs going into a second pack. So an automatic version is decided under the
-compare-and-swap, and nothing is serialized twice.
+what came. If it brings objects and none of its refs was touched it takes the next number; else the plan is asked
+again, with only the objects that the new answer needs going into a second pack. So an automatic version is decided
+under the compare-and-swap, and nothing is serialized twice.
 
 What a transaction leaves out because a pack has it already may be collected before the entry is created. The log tells
 exactly: if an entry that came since the transaction first looked has put packs out of use, everything that was left
@@ -236,7 +236,11 @@ class Transaction:
         return self._since
 
     def _commit(self, state: State) -> LogEntry | None:
-        """Make the pack durable and create the entry; None if a ref that it moves was moved by others."""
+        """Make the pack durable and create the entry; None if the plan must be asked again.
+
+        That is where others moved a ref that it moves. A change without objects is cheap to plan, and may hang on
+        refs that it does not move itself, as an alias does on its version: it is asked again after every lost race.
+        """
         repository = self._repository
         self._gate()
         if self._batch is not None:
@@ -257,7 +261,9 @@ class Transaction:
                 return entry
             repository.index.look()
             state = repository.index.state
-            if any(repository.index.ref(Ref.parse(name)) != old for name, old, _ in self._moves.values()):
+            moves = self._moves.values()
+            brought = self._written or self._adopted
+            if not brought or any(repository.index.ref(Ref.parse(name)) != old for name, old, _ in moves):
                 return None
 
     def _entry(

@@ -2,7 +2,8 @@
 
 ``create`` is: temporary file in the same folder, write, fsync, ``link`` to the final name (which fails if it
 exists), unlink the temporary name, fsync the folder. So a name appears with all its bytes or not at all, and
-stays after a power cut; fsspec's own local writes truncate in place and never fsync, and its exclusive mode
+stays after a power cut; a writer holds a lock on its temporary file, so that one whose writer was killed can be told
+from one that is being written. fsspec's own local writes truncate in place and never fsync, and its exclusive mode
 checks and then writes. Files are 0444 and folders 0700 whatever the umask says. Below the root no symbolic
 link is followed. Network file systems are as good as their ``link`` and ``fsync``.
 """
@@ -29,6 +30,7 @@ from friday_store.storage import Entry
 
 TEMPORARY: Final = ".tmp-"
 _GATHER: Final = min(os.sysconf("SC_IOV_MAX"), 1024)
+_LONG: Final = 24 * 3600.0
 _TURN: Final = 10.0
 _FLUSH: Final = 32 << 20
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -149,6 +151,43 @@ class LocalStorage:
             found += [str((Path(where) / name).relative_to(self.root)) for name in names if name.startswith(TEMPORARY)]
         return sorted(found)
 
+    def abandoned(self, before: float | None = None, *, remove: bool) -> builtins.list[Entry]:
+        """Return the temporary files that no living process is writing, by their paths relative to the root.
+
+        On a file system without locks, those are the files that nobody has written to for a day.
+
+        Args:
+            before: Only those that were not written to since this time; None for all.
+            remove: Whether to remove them.
+        """
+        found = []
+        for path in self.strays():
+            with self.mapped_errors("remove", path), contextlib.suppress(FileNotFoundError):
+                entry = self._abandoned(path, before, remove=remove)
+                if entry is not None:
+                    found.append(entry)
+        return found
+
+    def _abandoned(self, path: str, before: float | None, *, remove: bool) -> Entry | None:
+        above, _, name = path.rpartition("/")
+        folder = self.folder(above)
+        try:
+            handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            try:
+                found = os.fstat(handle)
+                locked = _lock(handle)
+                if locked is None:
+                    before = min(time.time() - _LONG, time.time() if before is None else before)
+                if locked is False or (before is not None and found.st_mtime > before):
+                    return None
+                if remove:
+                    os.unlink(name, dir_fd=folder)
+                return Entry(path, found.st_size, found.st_mtime, folder=False)
+            finally:
+                os.close(handle)
+        finally:
+            os.close(folder)
+
     def set_aside(self, path: str, folder: str) -> None:
         """Move a file into a folder of what is out of use, under a name of its own; a missing file is passed over."""
         above, _, name = path.rpartition("/")
@@ -197,7 +236,7 @@ class LocalSpool:
         with storage.mapped_errors("write", folder):
             self._folder = storage.folder(folder, make=True)
             try:
-                self._file = os.open(self._name, _NEW, 0o600, dir_fd=self._folder)
+                self._file = _temporary(self._name, self._folder)
             except OSError:
                 os.close(self._folder)
                 raise
@@ -307,7 +346,7 @@ def replace_private(path: Path, data: bytes, *, durable: bool = True) -> None:
         private_folder(path.parent)
         temporary = path.with_name(TEMPORARY + secrets.token_hex(8))
         try:
-            with os.fdopen(os.open(temporary, _NEW, 0o600), "wb") as file:
+            with os.fdopen(_temporary(str(temporary)), "wb") as file:
                 file.write(data)
                 file.flush()
                 if durable:
@@ -348,6 +387,36 @@ def publish_file(path: Path, blocks: Iterable[Buffer], *, replace: bool = False)
         with contextlib.suppress(OSError):
             temporary.unlink()
     return size
+
+
+def _temporary(name: str, folder: int | None = None) -> int:
+    """Return a descriptor of a new temporary file that is locked, so that nobody takes it for an abandoned one."""
+    while True:
+        handle = os.open(name, _NEW, 0o600, dir_fd=folder)
+        try:
+            if _lock(handle) is False:  # somebody looks whether it is abandoned: that ends, or the file is removed
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            if os.fstat(handle).st_nlink:
+                return handle
+        except BaseException:
+            os.close(handle)
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=folder)
+            raise
+        os.close(handle)
+
+
+def _lock(handle: int) -> bool | None:
+    """Lock a file, and return whether that was possible; None where there are no locks."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
+            raise
+        return None
+    return True
 
 
 def _child(above: int, name: str, *, make: bool) -> int:

@@ -16,7 +16,7 @@ from friday_store.errors import StorageError
 from friday_store.storage import Entry, Spool, Storage
 
 _WRITES: Final = frozenset({"create", "write", "publish", "delete"})
-_PASSED_ON: Final = frozenset({"open", "folder", "strays"})
+_PASSED_ON: Final = frozenset({"open", "folder", "strays", "abandoned"})
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Fault:
 class FaultyStorage:
     """A storage around another that counts the calls and carries out one fault.
 
-    Spools are wrapped too, and ``open``, ``folder`` and ``strays`` are there when the inner storage has them. A
-    discarded spool is no call: giving up must always work.
+    Spools are wrapped too, and ``open``, ``folder``, ``strays`` and ``abandoned`` are there when the inner storage has
+    them. A discarded spool is no call: giving up must always work.
 
     Args:
         inner: What does the work.
