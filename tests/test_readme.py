@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from sklearn.linear_model import Ridge
 
 from friday_store import MarketDataModelTrainer, hookspecs
+from friday_store.cli import cli
 from friday_store.market.features import prepare_ohlcv, write_processed
 
 ROOT = Path(__file__).parent.parent
@@ -43,14 +46,28 @@ def bars(rows: int) -> pd.DataFrame:
     return frame.set_index(pd.date_range("2020-01-01", periods=rows, freq="D", name="date"))
 
 
-@pytest.mark.usefixtures("place")
-def test_the_python_blocks_run() -> None:
-    """The Python of the README runs in order, and its assertions hold."""
+def test_the_python_blocks_run(place: Path) -> None:
+    """The Python of the README runs in order, its assertions hold, and commands then show what is printed there.
+
+    Numbers and digests are left out of the comparison: libraries of other versions differ in their last digits.
+    """
     found = blocks("python")
     assert len(found) >= 3
     space: dict[str, object] = {}
     for block in found:
         exec(compile(block, "README.md", "exec"), space)
+    shown = re.findall(r"<!-- shown: (.*?) -->\n```text\n(.*?)\n```", README, re.DOTALL)
+    assert len(shown) == 2
+    for command, printed in shown:
+        line = ["--registry", str(place / "models"), "--format", "human", *shlex.split(command)]
+        result = CliRunner().invoke(cli, line)
+        assert (0, _without_numbers(printed)) == (result.exit_code, _without_numbers(result.stdout)), command
+
+
+def _without_numbers(text: str) -> list[list[str]]:
+    """Return the words of each line, with a mark for each number and digest."""
+    mark = re.compile(r"[0-9a-f]{12}|[-+]?\d+(?:\.\d+)?(?:e[-+]\d+)?")
+    return [mark.sub("#", line).split() for line in text.splitlines()]
 
 
 def test_the_tour_runs(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

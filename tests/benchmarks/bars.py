@@ -17,6 +17,7 @@ GROUPS: Final = {
     "big": ("big",),
     "forest": ("forest",),
     "cli": ("cli",),
+    "services": ("services",),
     **sync_bars.GROUPS,
 }
 SIDES: Final = {
@@ -26,6 +27,7 @@ SIDES: Final = {
     "big": ("floor", "ours", "joblib", "bentoml", "mlflow"),
     "forest": ("floor", "ours", "joblib", "bentoml", "mlflow"),
     "cli": ("floor", "ours", "bentoml", "mlflow"),
+    "services": ("ours",),
     **sync_bars.SIDES,
 }
 _PEERS: Final = ("joblib", "bentoml", "mlflow")
@@ -85,5 +87,11 @@ BARS: Final = (
     Bar("cli", "ls", limit=0.6),
     Bar("cli", "ls, one version each", limit=0.6),
     Bar("cli", "show", limit=0.6),
+    Bar("services", "loader hit", limit=50e-6),
+    Bar("services", "compare", limit=0.005),
+    Bar("services", "diff, more trees"),
+    Bar("services", "share read, more trees", limit=0.01, unit="share"),
+    Bar("services", "diff, other values"),
+    Bar("services", "share read, other values", limit=0.01, unit="share"),
     *sync_bars.BARS,
 )

@@ -118,6 +118,12 @@ def _shown(value: float | None, unit: Unit) -> str:
         return f"{value:,.0f}"
     if unit == "per second":
         return f"{value:,.0f}/s"
+    return _seconds(value)
+
+
+def _seconds(value: float) -> str:
+    if value < 1e-4:
+        return f"{1_000_000 * value:.1f} µs"
     return f"{value:,.2f} s" if value >= 1 else f"{1_000 * value:.2f} ms"
 
 
