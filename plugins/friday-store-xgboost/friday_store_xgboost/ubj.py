@@ -1,0 +1,135 @@
+"""Where the values of a UBJSON document begin and end, without making them: enough to cut XGBoost's model at its trees.
+
+https://ubjson.org/type-reference/; of the containers, those that XGBoost writes: objects without a count, arrays with a
+count, and arrays of one type with a count.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Any, Final
+
+_NUMBERS: Final = {
+    ord(mark): struct.Struct(f">{code}")
+    for mark, code in {"i": "b", "U": "B", "I": "h", "l": "i", "L": "q", "d": "f", "D": "d"}.items()
+}
+_CONSTANTS: Final = {ord("T"): True, ord("F"): False, ord("Z"): None, ord("N"): None}
+_WHOLE: Final = frozenset(b"iUIlL")
+_TEXT: Final = ord("S")
+_OBJECT: Final = ord("{")
+_ARRAY: Final = ord("[")
+_DEEPEST: Final = 64
+
+
+class Document:
+    """A document.
+
+    Args:
+        data: Its bytes.
+
+    Raises:
+        ValueError: It is not UBJSON, or is cut short or has something behind it; also from the methods, where they come
+            upon a value of another kind than they are for.
+    """
+
+    def __init__(self, data: bytes | bytearray | memoryview) -> None:
+        self._data = memoryview(data)
+        try:
+            end = self.end(0)
+        except (IndexError, struct.error) as error:
+            raise ValueError("the document is cut short") from error
+        if end != len(self._data):
+            raise ValueError("the document is cut short, or has something behind it")
+
+    def end(self, at: int, depth: int = 0) -> int:
+        """Return where the value that begins at ``at`` ends."""
+        mark = self._data[at]
+        if mark in _NUMBERS:
+            return at + 1 + _NUMBERS[mark].size
+        if mark in _CONSTANTS:
+            return at + 1
+        if mark == _TEXT:
+            return self._text(at + 1)[1]
+        if depth > _DEEPEST:
+            raise ValueError("the document is nested too deeply")
+        if mark == _OBJECT:
+            *_, last = [at + 1, *(end for *_, end in self.entries(at, depth))]
+            return last + 1
+        if mark == _ARRAY:
+            kind, count, at = self._array(at)
+            if kind is not None:
+                return at + count * kind.size
+            for _ in range(count):
+                at = self.end(at, depth + 1)
+            return at
+        raise ValueError(f"an unknown mark at {at}")
+
+    def entries(self, at: int, depth: int = 0) -> Iterator[tuple[str, int, int]]:
+        """Yield each key of the object at ``at``, with the first and the last place of its value."""
+        if self._data[at] != _OBJECT:
+            raise ValueError(f"an object was expected at {at}")
+        at += 1
+        while self._data[at] != ord("}"):
+            key, start = self._text(at)
+            at = self.end(start, depth + 1)
+            yield key, start, at
+
+    def items(self, at: int) -> Iterator[tuple[int, int]]:
+        """Yield the first and the last place of each item of the array at ``at``, which must not be of one type."""
+        kind, count, at = self._array(at)
+        if kind is not None:
+            raise ValueError(f"an array of objects was expected at {at}")
+        for _ in range(count):
+            start, at = at, self.end(at)
+            yield start, at
+
+    def find(self, *path: str) -> int | None:
+        """Return where the value under some keys begins; None if it is not there."""
+        at = 0
+        for key in path:
+            if self._data[at] != _OBJECT:
+                return None
+            found = next((start for name, start, _ in self.entries(at) if name == key), None)
+            if found is None:
+                return None
+            at = found
+        return at
+
+    def plain(self, at: int | None) -> Any:
+        """Return the number, text or constant at ``at``; None for no place, or for a container."""
+        mark = self._data[at] if at is not None else _ARRAY
+        if at is None or mark in (_OBJECT, _ARRAY):
+            return None
+        if mark == _TEXT:
+            return self._text(at + 1)[0]
+        return _CONSTANTS[mark] if mark in _CONSTANTS else _NUMBERS[mark].unpack_from(self._data, at + 1)[0]
+
+    def _array(self, at: int) -> tuple[struct.Struct | None, int, int]:
+        """Return the type of an array's items, if they are of one, how many there are, and where they begin."""
+        if self._data[at] != _ARRAY:
+            raise ValueError(f"an array was expected at {at}")
+        at, kind = at + 1, None
+        if self._data[at] == ord("$"):
+            kind, at = _NUMBERS.get(self._data[at + 1]), at + 2
+            if kind is None:
+                raise ValueError(f"an array of an unknown type at {at}")
+        if self._data[at] != ord("#"):
+            raise ValueError(f"an array without a count at {at}")
+        count, at = self._whole(at + 1)
+        return kind, count, at
+
+    def _text(self, at: int) -> tuple[str, int]:
+        size, start = self._whole(at)
+        if start + size > len(self._data):
+            raise ValueError("the document is cut short")
+        return bytes(self._data[start : start + size]).decode(), start + size
+
+    def _whole(self, at: int) -> tuple[int, int]:
+        mark = self._data[at]
+        if mark not in _WHOLE:
+            raise ValueError(f"a whole number was expected at {at}")
+        number = int(_NUMBERS[mark].unpack_from(self._data, at + 1)[0])
+        if not 0 <= number <= len(self._data):
+            raise ValueError(f"a size that does not fit in the document, at {at}")
+        return number, at + 1 + _NUMBERS[mark].size
