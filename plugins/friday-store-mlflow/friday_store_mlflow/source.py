@@ -116,6 +116,7 @@ class Source:
         self.uri = uri
         self.tracking_uri = tracking_uri or uri
         self._client = MlflowClient(tracking_uri=self.tracking_uri, registry_uri=uri)
+        self._places: dict[tuple[str, int], str] = {}
 
     @property
     def id(self) -> str:
@@ -201,7 +202,12 @@ class Source:
             yield Folder(Path(repository.download_artifacts("", dst_path=place)))
 
     def _artifacts(self, original: Original) -> ArtifactRepository:
-        uri = self._client.get_model_version_download_uri(original.name, str(original.number))
+        key = original.name, original.number
+        uri = self._places.get(key)
+        if uri is None:
+            # the public method asks first if the model is a prompt, which reads all of its versions each time
+            client = self._client._get_registry_client()  # noqa: SLF001 - as MLflow's own models:/ URIs do
+            uri = self._places[key] = str(client.get_model_version_download_uri(original.name, str(original.number)))
         return get_artifact_repository(uri, tracking_uri=self.tracking_uri, registry_uri=self.uri)
 
 

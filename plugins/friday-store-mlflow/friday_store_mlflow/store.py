@@ -40,7 +40,8 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.search_utils import SearchModelUtils, SearchModelVersionUtils, SearchUtils
 
 from friday_store import refs, serializer
-from friday_store.errors import VersionExistsError
+from friday_store.errors import InvalidNameError, ModelNotFoundError, VersionExistsError
+from friday_store.refs import Ref
 from friday_store_mlflow import address, entities, tags
 from friday_store_mlflow.folder import NAME, Folder
 from friday_store_mlflow.numbering import number_of, version_of
@@ -84,7 +85,8 @@ class FridayStore(AbstractStore):
         with translated():
             self.opened = address.opened(self.path)
         self._announced: dict[str, dict[str, Any]] = {}
-        self._read: tuple[Any, dict[str, list[Mapping[str, Any]]], dict[str, list[ModelVersion]]] | None = None
+        self._models: tuple[tuple[str, int], dict[str, list[dict[str, Any]]]] = (("", 0), {})
+        self._read: tuple[Any, dict[str, list[ModelVersion]], dict[str, RegisteredModel]] | None = None
 
     # models
 
@@ -102,7 +104,7 @@ class FridayStore(AbstractStore):
         pairs = _pairs(tags)
         if IS_PROMPT_TAG_KEY in pairs:
             refuse("prompts", "keep them in MLflow's own registry")
-        if name in self._announced or name in self._versions():
+        if name in self._announced or self._records(name):
             raise MlflowException(f"Registered Model (name={name}) already exists.", RESOURCE_ALREADY_EXISTS)
         self._announced[name] = {"description": description or "", "tags": pairs}
         return self._promised(name)
@@ -137,7 +139,8 @@ class FridayStore(AbstractStore):
     ) -> PagedList[RegisteredModel]:
         """Return a page of the models that pass a filter in MLflow's language."""
         wanted = add_prompt_filter_string(filter_string, is_prompt=False)
-        everything = [self._model(name) for name in sorted({*self._versions(), *self._announced})]
+        _, models = self._everything()
+        everything = [*models.values(), *map(self._promised, self._announced)]
         found = SearchModelUtils.sort(SearchModelUtils.filter(everything, wanted), order_by)
         return _page(found, max_results, SEARCH_REGISTERED_MODEL_MAX_RESULTS_THRESHOLD, page_token)
 
@@ -253,7 +256,8 @@ class FridayStore(AbstractStore):
     ) -> PagedList[ModelVersion]:
         """Return a page of the versions that pass a filter in MLflow's language."""
         wanted = add_prompt_filter_string(filter_string, is_prompt=False)
-        everything = [each for found in self._versions().values() for each in found]
+        versions, _ = self._everything()
+        everything = [each for found in versions.values() for each in found]
         found = SearchModelVersionUtils.sort(
             SearchModelVersionUtils.filter(everything, wanted), list(order_by or _BY_TIME)
         )
@@ -277,24 +281,25 @@ class FridayStore(AbstractStore):
     @_served
     def delete_registered_model_alias(self, name: str, alias: str) -> None:
         """Remove an alias; nothing happens if there is none."""
-        if any(alias in record["aliases"] for record in self._records(name)):
+        self._state()
+        if self.opened.registry.repository.index.ref(Ref("aliases", name, alias)) is not None:
             self.opened.registry.delete_alias(name, alias)
 
     @_served
     def get_model_version_by_alias(self, name: str, alias: str) -> ModelVersion:
         """Return the version that an alias points at; ``latest`` is the one with the highest number."""
-        found = self._of(name)
         if alias.lower() == _NEWEST:
-            return found[0]
-        for record in self._records(name):
-            if alias in record["aliases"]:
-                number = number_of(record["model_version"])
-                if number is None:
-                    raise invalid(
-                        f"{name}@{alias} is {record['model_version']}, and MLflow has no number for a pre-release"
-                    )
-                return self._version(name, number)
-        raise invalid(f"Registered model alias {alias} not found.")
+            return self._of(name)[0]
+        self._state()
+        digest = self.opened.registry.repository.index.ref(Ref("aliases", name, alias))
+        if digest is None:
+            self._of(name)
+            raise invalid(f"Registered model alias {alias} not found.")
+        version = self.opened.registry.get_model_metadata(digest.hex())["model_version"]
+        number = number_of(version)
+        if number is None:
+            raise invalid(f"{name}@{alias} is {version}, and MLflow has no number for a pre-release")
+        return self._version(name, number)
 
     create_webhook = refusing("webhooks", "a plugin's after_commit hook sees every change")
     get_webhook = list_webhooks = list_webhooks_by_event = create_webhook
@@ -302,29 +307,48 @@ class FridayStore(AbstractStore):
 
     # what the methods share
 
-    def _records(self, name: str) -> list[Mapping[str, Any]]:
-        """Return the records of a model, the newest first; none if there is no such model."""
-        self._versions()
-        assert self._read is not None
-        return self._read[1].get(name, [])
+    def _records(self, name: str) -> Sequence[Mapping[str, Any]]:
+        """Return the records of a model, the newest first; none if there is no such model.
 
-    def _versions(self) -> dict[str, list[ModelVersion]]:
-        """Return the numbered versions of every model that has one, the newest first, as the log has them now."""
+        They are kept until the log grows: before most questions, MLflow's client asks what kind of model it is.
+        """
+        state = self._state()
+        if self._models[0] != state:
+            self._models = (state, {})
+        if name not in self._models[1]:
+            try:
+                self._models[1][name] = self.opened.registry.get_model_versions(name)
+            except (ModelNotFoundError, InvalidNameError):
+                return []
+        return self._models[1][name]
+
+    def _state(self) -> tuple[str, int]:
+        """Return how far the log is, and of which registry."""
         repository = self.opened.registry.repository
         repository.index.catch_up()
-        state = (repository.id, repository.index.seq)
+        return repository.id, repository.index.seq
+
+    def _everything(self) -> tuple[dict[str, list[ModelVersion]], dict[str, RegisteredModel]]:
+        """Return the numbered versions of every model, the newest first, and the models, as the log has them now.
+
+        Searches need all of them, and so they are kept until the log grows.
+        """
+        state = self._state()
         if self._read is None or self._read[0] != state:
             records: dict[str, list[Mapping[str, Any]]] = {}
             for record in self.opened.registry.list_models():
                 records.setdefault(record["model_name"], []).append(record)
-            versions = {name: entities.versions(self.path, found) for name, found in records.items()}
-            self._read = (state, records, {name: found for name, found in versions.items() if found})
-        return self._read[2]
+            every = {name: entities.versions(self.path, found) for name, found in records.items()}
+            versions = {name: found for name, found in every.items() if found}
+            models = {name: entities.model(found, records[name]) for name, found in versions.items()}
+            self._read = (state, versions, models)
+        return self._read[1], self._read[2]
 
     def _of(self, name: str) -> list[ModelVersion]:
-        found = self._versions().get(name)
-        if found is None:
-            unnumbered = ", which has only pre-releases" if self._records(name) else ""
+        records = self._records(name)
+        found = entities.versions(self.path, records)
+        if not found:
+            unnumbered = ", which has only pre-releases" if records else ""
             raise missing(f"Registered Model with name={name} not found{unnumbered}")
         return found
 
@@ -343,10 +367,14 @@ class FridayStore(AbstractStore):
             number = int(version)
         except (TypeError, ValueError):
             raise invalid(f"Parameter 'version' must be an integer, got '{version}'") from None
-        for each in self._of(name):
-            if int(each.version) == number:
-                return each
-        raise missing(f"Model Version (name={name}, version={version}) not found")
+        found: list[ModelVersion] = []
+        with contextlib.suppress(ModelNotFoundError, InvalidNameError):
+            record = self.opened.registry.get_model_metadata(name, version_of(number))
+            found = entities.versions(self.path, [record])
+        if not found:
+            self._of(name)
+            raise missing(f"Model Version (name={name}, version={version}) not found")
+        return found[0]
 
     def _revision(self, name: str, version: Any) -> str:
         return f"{name}:{version_of(int(self._version(name, version).version))}"
