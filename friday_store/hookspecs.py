@@ -8,7 +8,7 @@ same hooks. Hooks return values and keep no state; each is called once per :clas
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, overload, runtime_checkable
 
@@ -310,11 +310,22 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class RefUpdate:
-    """One ref about to move: its full name, and the digests (hex) before and after; None for absent."""
+    """One ref about to move.
+
+    Attributes:
+        ref: Its full name, such as ``aliases/aapl/production``.
+        old: The digest (hex) before; None for absent.
+        new: The digest (hex) after; None when it is removed.
+        look: For a gate: returns what is known of the version that a version, alias or tag will name, read when it is
+            called; None for a note, or a removal. Its keys are ``model_id``, ``model_name``, ``model_version``,
+            ``model_type``, ``description``, ``author``, the sections of facts as they are before
+            this change (``metrics`` with their newest values), and what was signed: ``payload`` and ``signatures``.
+    """
 
     ref: str
     old: str | None
     new: str | None
+    look: Callable[[], Mapping[str, Any] | None] = field(default=lambda: None, compare=False, repr=False)
 
 
 class RefUpdates(Sequence[RefUpdate]):

@@ -258,6 +258,7 @@ class Plugins:
                 self._add_serializers(owner, answer)
 
     def _load_installed(self) -> None:
+        """Import the plugins that are wanted, by their metadata; one that was named and is not there is reported."""
         for entry in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: point.name):
             if self._only is not None and entry.name not in self._only:
                 continue
@@ -269,6 +270,9 @@ class Plugins:
             plugin = self._ask(entry.name, entry.load)
             if plugin is not None:
                 self._register(entry.name, plugin)
+        for name in self._only or ():
+            if name not in self._reports:
+                self._report(name, "is asked for by name, and not installed")
 
     def _register(self, name: str, plugin: object) -> None:
         assert self._manager is not None

@@ -131,6 +131,12 @@ def test_plugin_hooks_are_documented() -> None:
     assert specified == documented
 
 
+def test_the_example_of_a_plugin_is_short() -> None:
+    """A complete plugin takes less than 40 lines."""
+    lines = (ROOT / "examples" / "plugin_rules.py").read_text().splitlines()
+    assert 40 > len([line for line in lines if line.strip()])
+
+
 @pytest.mark.parametrize("script", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem)
 def test_examples_run(script: Path, tmp_path: Path) -> None:
     """Every script in ``examples/`` runs and says something."""

@@ -212,6 +212,19 @@ class ObjectStore:
             )
         return whole(frame, self.stored(found[0].name, frame))
 
+    def peek(self, packs: Iterable[str], digest: bytes, kind: Kind) -> Buffer | None:
+        """Return the verified bytes of a small object from packs that are not in use yet; None if none has it.
+
+        Raises:
+            IntegrityError: A pack or the object is damaged.
+        """
+        for name in packs:
+            directory = self.directory(name)
+            place = directory.find(digest)
+            if place >= 0 and directory.frame(place).kind is kind:
+                return whole(directory.frame(place), self.stored(name, directory.frame(place)))
+        return None
+
     def stored(self, name: str, frame: Frame) -> bytes | None:
         """Return an object's bytes as they stand in a pack, unchecked; None if the pack is missing."""
         path, sections = f"{FOLDER}/{name}.pack", self._sections

@@ -18,10 +18,12 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from friday_store.errors import ConflictError, IntegrityError, StorageError
 from friday_store.hookspecs import Committed, Part, RefUpdate
+from friday_store.index import mirror
 from friday_store.log import EVERY, LogEntry, Move, State
 from friday_store.manifest import Artifact, Manifest, Note
 from friday_store.objects import Batch, Directory, Kind
@@ -302,8 +304,36 @@ class Transaction:
     def _gate(self) -> None:
         hooks = self._repository.plugins
         if hooks.listens("before_ref_update"):
-            for update in _updates(self._moves.values()):
+            for name, old, new in self._moves.values():
+                look = partial(self._about, name, new)
+                update = RefUpdate(name, old.hex() if old else None, new.hex() if new else None, look)
                 hooks.notify("before_ref_update", update=update)
+
+    def _about(self, name: str, digest: bytes | None) -> dict[str, Any] | None:
+        """Return what a gate may know of the version that a ref will name; see :class:`RefUpdate`."""
+        if digest is None or Ref.parse(name).space == "notes":
+            return None
+        index = self._repository.index
+        manifest = self._fresh.get(digest) or self._adopted_manifest(digest) or index.manifest(digest)
+        rows = index.versions("m.model_id = ?", (digest.hex(),))
+        later = mirror.loaded(rows[0].details) if rows else {}
+        return {
+            **manifest.facts,
+            **later,
+            "model_id": digest.hex(),
+            "model_name": manifest.name,
+            "model_version": manifest.version,
+            "model_type": manifest.type,
+            "description": rows[0].description if rows else manifest.description,
+            "author": manifest.author,
+            "payload": manifest.payload(),
+            "signatures": manifest.signatures,
+        }
+
+    def _adopted_manifest(self, digest: bytes) -> Manifest | None:
+        """Return a manifest that comes with a pack which is not in use yet."""
+        found = self._repository.objects.peek([*self._adopted], digest, Kind.ENVELOPE)
+        return None if found is None else Manifest.from_bytes(bytes(found))
 
     def _committed(self, entry: LogEntry) -> None:
         repository = self._repository

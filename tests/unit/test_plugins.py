@@ -245,10 +245,18 @@ def test_a_plugin_that_cannot_be_imported(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_plugins_can_be_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty list loads none, and a list those it names."""
+    """An empty list loads none, and a list those it names; a name that is not installed is reported."""
     monkeypatch.syspath_prepend(installed(tmp_path, "bad-dist", "bad", "1/0"))
     assert Plugins(()).reports == []
-    assert Plugins(["another"]).reports == []
+    assert errors_of(Plugins(["another"])) == {"another": ["is asked for by name, and not installed"]}
+
+
+def test_an_import_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plugin whose import does not end is given up at the deadline, and named."""
+    monkeypatch.syspath_prepend(installed(tmp_path, "slow-dist", "slow", "import time\ntime.sleep(20)"))
+    plugins = Plugins(["slow"], deadline=0.2)
+    assert plugins.serializer_for(1).name == "pickle5"
+    assert errors_of(plugins)["slow"] == ["PluginError: no answer within 0.2 s"]
 
 
 def test_hook_before_register() -> None:
@@ -313,6 +321,31 @@ def test_hook_before_ref_update(tmp_path: Path) -> None:
             ("versions/m/1.0.0", None, model_id),
             ("tags/m/t/1.0.0", None, model_id),
         ]
+
+
+def test_a_gate_can_look_at_the_version(tmp_path: Path) -> None:
+    """A gate reads what is known of a version, wherever it comes from: made in this transaction, before, or pulled."""
+    seen: list[tuple[str, object]] = []
+
+    def before_ref_update(update: RefUpdate) -> None:
+        known = update.look()
+        seen.append((update.ref, known and (known["model_id"], known["metrics"], known["author"])))
+
+    with ModelRegistry(tmp_path / "r", plugins=with_hook(before_ref_update), actor="ann") as registry:
+        model_id = registry.register_model([1], "m", metrics={"r2": 0.5})
+        registry.log_metrics("m", {"r2": 0.25})
+        registry.promote("m")
+        registry.delete_alias("m", "production")
+        assert [None, None] == [known for _, known in (seen[1], seen[3])]
+        assert ("versions/m/1.0.0", (model_id, {"r2": 0.5}, "ann")) == seen[0]
+        assert ("aliases/m/production", (model_id, {"r2": 0.25}, "ann")) == seen[2]
+        registry.promote("m")
+        registry.push(str(tmp_path / "shared"))
+    seen.clear()
+    with ModelRegistry(tmp_path / "other", plugins=with_hook(before_ref_update)) as other:
+        other.pull(str(tmp_path / "shared"))
+        found = dict(seen)
+        assert (model_id, {"r2": 0.5}, "ann") == found["aliases/m/production"]
 
 
 def test_hook_after_commit(tmp_path: Path) -> None:
