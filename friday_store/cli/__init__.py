@@ -30,6 +30,8 @@ TABLE: Final[Table] = {
     },
     "Record": {
         "register": (f"{_HERE}.record:register", "Store a model file as a new version."),
+        "train": (f"{_HERE}.market:train", "Train models on market data."),
+        "predict": (f"{_HERE}.market:predict", "Say what one forecasts."),
         "tag": (f"{_HERE}.record:tag", "List, add or remove tags."),
         "alias": (f"{_HERE}.alias:alias", "List, set or remove aliases."),
         "rollback": (f"{_HERE}.alias:rollback", "Move an alias back."),
@@ -53,8 +55,8 @@ TABLE: Final[Table] = {
     },
     "Sync": {
         "push": (f"{_HERE}.sync:push", "Send what a remote lacks."),
-        "pull": (f"{_HERE}.sync:pull", "Fetch what is new in a remote, and follow it."),
-        "fetch": (f"{_HERE}.sync:fetch", "Fetch what is new in a remote, and move nothing."),
+        "pull": (f"{_HERE}.sync:pull", "Fetch what is new, and follow it."),
+        "fetch": (f"{_HERE}.sync:fetch", "Fetch, and move nothing."),
         "status": (f"{_HERE}.status:status", "Show how far apart remotes are, or a version's status."),
         "mirror": (f"{_HERE}.sync:mirror", "Make a remote the same as this."),
         "remote": (f"{_HERE}.remote:remote", "List, add and remove remotes."),
@@ -75,6 +77,7 @@ TABLE: Final[Table] = {
 FOLDED: Final = {
     "init": "clone",
     "alias": "rollback",
+    "train": "predict",
     "rm": "restore",
     "compare": "diff",
     "ls": "show",
@@ -82,6 +85,7 @@ FOLDED: Final = {
     "lineage": "blame",
     "get": "load",
     "push": "mirror",
+    "pull": "fetch",
     "export": "import",
     "fsck": "doctor",
     "prune": "gc",

@@ -104,7 +104,7 @@ def _warn_of_strangers(session: Session, registry: ModelRegistry, patterns: Sequ
 @needing
 @click.pass_obj
 def pull(session: Session, /, *, remote: str, patterns: Sequence[str], metadata_only: bool, **rest: Any) -> None:
-    """Fetch what is new in a remote, and follow it.
+    """Fetch what is new, and follow it.
 
     REMOTE is a name or a URL; a PATTERN such as 'aapl_*' chooses models. An alias that both sides moved is left alone
     until --ours, --theirs or --force settles it. --metadata-only holds for later pulls too.
@@ -121,10 +121,10 @@ def pull(session: Session, /, *, remote: str, patterns: Sequence[str], metadata_
 @needing
 @click.pass_obj
 def fetch(session: Session, /, *, remote: str, patterns: Sequence[str], **rest: Any) -> None:
-    """Fetch what is new in a remote, and move nothing.
+    """Fetch, and move nothing.
 
-    What it has is then called REMOTE/MODEL@ALIAS, as in friday-store load origin/aapl_1d@production. Where models were
-    cloned with --metadata-only, it brings the bytes of those that match.
+    What the remote has is then called REMOTE/MODEL@ALIAS, as in friday-store load origin/aapl_1d@production. Where
+    models were cloned with --metadata-only, it brings the bytes of those that match.
     """
     exchange(session, "fetch", session.registry().fetch, remote, patterns, **rest)
 

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from friday_store.default_plugins.estimators import builtin_trainers
 from friday_store.errors import InvalidValueError
+from friday_store.loader import ModelLoader
 from friday_store.market.configuration import registered
 from friday_store.market.data import check_timeframe, discover, load
 from friday_store.market.fitting import fit
+from friday_store.market.leaderboard import leaderboard
 from friday_store.market.ledger import Ledger
+from friday_store.market.prediction import forecast_of
+from friday_store.market.promotion import SAME, promote_if_better
 from friday_store.market.records import model_file, register, write_evaluations, write_models
 from friday_store.market.results import Job, ResultRow, Results
 from friday_store.market.runs import NoSource, Options, Outcome, Source
@@ -25,7 +29,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from friday_store.hookspecs import Target, Trainer
+    from friday_store.loader.checks import Policy
     from friday_store.market.evaluation import Evaluation
+    from friday_store.market.prediction import Forecast
+    from friday_store.market.promotion import Promotion
 
     Files = dict[str, dict[str, list[Path]]]
 
@@ -303,6 +310,85 @@ class MarketDataModelTrainer:
         data = outcome.training_data.get("digest", "")
         made_with = outcome.configuration
         return bool(made_with and self.registry and registered(self.registry, outcome.job, data, made_with))
+
+    def promote_if_better(
+        self, model_name: str, metric: str | None = None, on: str | Path | pd.DataFrame = SAME, **options: Any
+    ) -> Promotion:
+        """Move ``production`` to the newest version of a model if it beats the one there and the naive forecast.
+
+        Args:
+            model_name: The model's name.
+            metric: By what; None is balanced accuracy for a direction, else the RMSE.
+            on: ``"same hold-out"``, the rows that neither has seen of the data that the version was trained on, found
+                again in the trainer's directory; or processed data, as a frame or a file.
+            **options: ``candidate``, ``alias`` and ``min_rows``, as :func:`.promotion.promote_if_better`.
+
+        Raises:
+            FridayStoreError: As there.
+        """
+        return promote_if_better(
+            self._opened(), model_name, metric, on=on, directory=self.processed_data_dir, **options
+        )
+
+    def predict(
+        self,
+        symbol: str,
+        timeframe: str,
+        target_type: PredictionTarget | str,
+        forecast_horizon: int,
+        data: pd.DataFrame | Path | str | None = None,
+        *,
+        model_type: ModelType | str | None = None,
+        policy: Policy = "warn",
+        expired: Policy = "error",
+    ) -> Forecast:
+        """Return what the model for a question says of data as they are now; see :mod:`.prediction`.
+
+        Args:
+            symbol: Such as ``AAPL``.
+            timeframe: Such as ``1d``.
+            target_type: What to predict.
+            forecast_horizon: How many bars ahead.
+            data: Raw bars or processed data; None takes the symbol's files in the trainer's directory.
+            model_type: A family; None takes the best, those in production first.
+            policy: What to do when libraries here are not those that the model was made with.
+            expired: What to do with a version whose ``expires_after`` is over.
+
+        Raises:
+            ModelNotFoundError: No registered version answers the question.
+            FridayStoreError: As :func:`.prediction.predict`.
+        """
+        loader = ModelLoader(self._opened(), cache_size=0)
+        model = loader.load_model_for_prediction(
+            symbol, timeframe, target_type, forecast_horizon, model_type, policy=policy, expired=expired
+        )
+        if data is None:
+            data = load(self.discover_processed_data().get(symbol, {}).get(timeframe, []))
+        return forecast_of(model, loader.registry.record_of(model), data, loader)
+
+    def leaderboard(self, **question: Any) -> pd.DataFrame:
+        """Return the registered models ranked at each question; see :func:`.leaderboard.leaderboard`."""
+        return leaderboard(self._opened(), **question)
+
+    def write_report(self, path: Path | str, **options: Any) -> Path:
+        """Write one HTML file with the leaderboard and plots; see :func:`.report.write_report`.
+
+        Raises:
+            PluginError: matplotlib is not installed.
+        """
+        from friday_store.market.report import write_report
+
+        return write_report(self._opened(), path, self.processed_data_dir, **options)
+
+    def _opened(self) -> Any:
+        """Return the registry.
+
+        Raises:
+            InvalidValueError: The trainer has none.
+        """
+        if self.registry is None:
+            raise InvalidValueError("this trainer has no registry", hint="use_model_registry=True")
+        return self.registry
 
     def _known_plugins(self, *, needed: bool = False) -> Any:
         """Return the plugins, or None; the registry's are asked for only when they are there already, or needed."""

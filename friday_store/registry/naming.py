@@ -50,7 +50,7 @@ class Naming(Access):
         Args:
             revision: The version.
             alias: The alias.
-            expected: The id that it must point at now; None moves it from wherever it is.
+            expected: The id that it must point at now, empty for none; None moves it from wherever it is.
 
         Raises:
             ConflictError: It points elsewhere than ``expected``.
@@ -62,9 +62,9 @@ class Naming(Access):
         def plan(transaction: Transaction) -> None:
             _require(transaction, row)
             old = transaction.planned(ref)
-            if expected is not None and (old is None or old.hex() != expected):
-                here = old.hex()[:12] if old else "nothing"
-                raise ConflictError(f"{row.model_name}@{alias} points at {here}, not at {expected[:12]}", ref=str(ref))
+            if expected is not None and (old.hex() if old else "") != expected:
+                here, there = old.hex()[:12] if old else "nothing", expected[:12] or "nothing"
+                raise ConflictError(f"{row.model_name}@{alias} points at {here}, not at {there}", ref=str(ref))
             transaction.move(ref, old, target)
 
         self._do(plan, f"alias {row.model_name}@{alias} -> {row.model_version}")

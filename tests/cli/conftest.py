@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
@@ -103,6 +104,36 @@ def work(prepared: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     shutil.copytree(prepared / "work", folder)
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with bars of ACME, raw and processed, and a registry of one model that was trained on them."""
+    from friday_store.market import MarketDataModelTrainer
+    from friday_store.market.features import prepare_ohlcv, write_processed
+
+    root = tmp_path_factory.mktemp("trained")
+    close = 100 * np.exp(np.random.default_rng(0).normal(0, 0.01, 300).cumsum())
+    frame = pd.DataFrame({"open": close, "high": close * 1.01, "low": close * 0.99, "close": close, "volume": 1e6})
+    bars = frame.set_index(pd.date_range("2020-01-01", periods=300, name="date"))
+    bars.to_csv(root / "acme.csv")
+    write_processed(prepare_ohlcv(bars), root / "data" / "processed", "ACME", "1d")
+    with pytest.MonkeyPatch.context() as patch, ModelRegistry(root / "market", plugins=Plugins(())) as registry:
+        patch.setenv("FRIDAY_STORE_HOME", str(root / "home"))
+        trainer = MarketDataModelTrainer(root / "data" / "processed", registry=registry)
+        trainer.train_models_for_symbol("ACME", "1d", ["return", "price_direction"], 1, "ridge")
+    return root
+
+
+@pytest.fixture
+def market(trained: Path, work: Path) -> Path:
+    """The prepared folder with market data, a trusted registry ``market`` beside its own, and raw bars."""
+    for name in ("market", "data"):
+        shutil.copytree(trained / name, work / name)
+    shutil.copy(trained / "acme.csv", work)
+    with ModelRegistry(work / "market", plugins=Plugins(())) as registry:
+        registry.trust.add("repositories", registry.repository.id)
+    return work
 
 
 @pytest.fixture
