@@ -191,8 +191,8 @@ def diff(
 ) -> None:
     """Show what changed in a model.
 
-    What is recorded of them comes first, then the stored models, of which only what differs is read, and nothing is
-    run unless --load or --sample is there. A alone is compared with its parent.
+    What is recorded of two versions comes first, then their stored models, of which only what differs is read, and
+    nothing is run unless --load or --sample is there. A alone is compared with its parent.
 
     JSON is one object; the other formats have one record for each change.
     """
@@ -266,7 +266,8 @@ def _changes(facts: Comparison, model: ModelDiff | None) -> Iterator[Mapping[str
             most = None if part.numbers is None else part.numbers.max_difference
             yield {"kind": "part", "where": part.path or part.name, "state": part.state, "before": part.size_before,
                    "after": part.size_after, "difference": most}  # fmt: skip
-    for value in model.contents:
+    told = {part.path for part in model.parts}
+    for value in (value for value in model.contents if value.path not in told):
         most = None if value.numbers is None else value.numbers.max_difference
         yield {"kind": "value", "where": value.path, "state": value.state, "before": value.before,
                "after": value.after, "difference": most}  # fmt: skip

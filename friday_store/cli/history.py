@@ -16,13 +16,14 @@ from friday_store.cli.output import Column, View, chosen, listing, pairs, text
 from friday_store.cli.record import facts
 from friday_store.cli.session import Refusal, Session, model_names
 from friday_store.cli.sparkline import sparkline
-from friday_store.cli.text import clean, lasting, plain
+from friday_store.cli.text import ago, clean, lasting, plain
 from friday_store.cli.versions import FIELDS, changed_one
 
 if TYPE_CHECKING:
     from friday_store.registry import ModelRegistry
     from friday_store.versioning import ModelVersioning
 
+_BORN: Final = "active"
 _STEPS: Final = View(
     fields=(*FIELDS, "previous", "since_previous", "metric_changes"),
     columns=(
@@ -139,11 +140,14 @@ def _of_versions(
 
 
 def _with_changes(found: Sequence[dict[str, Any]], wanted: Sequence[str]) -> View:
-    """Return the view for people: a column for each metric, in which a change stands beside the value."""
+    """Return the view for people: a column for each metric, and none that says nothing."""
     for record in found:
         record["shown"] = {metric: _shown(record, metric) for metric in wanted}
-    columns = tuple(Column(f"shown.{metric}", metric) for metric in wanted)
-    return replace(_STEPS, columns=(*_STEPS.columns[:-1], *columns))
+    version, created, after, status, aliases, _ = _STEPS.columns
+    columns = [version, replace(created, show=ago), after]
+    columns += [status] if any(record["status"] != _BORN for record in found) else []
+    columns += [aliases] if any(record["aliases"] for record in found) else []
+    return replace(_STEPS, columns=(*columns, *(Column(f"shown.{metric}", metric) for metric in wanted)))
 
 
 def _shown(record: Mapping[str, Any], metric: str) -> str:
@@ -152,7 +156,10 @@ def _shown(record: Mapping[str, Any], metric: str) -> str:
         return ""
     change = record["metric_changes"].get(metric, {})
     percent, gap = change.get("percent"), change.get("difference")
-    more = f" ({percent:+.1f} %)" if percent is not None else f" ({gap:+.6g})" if gap is not None else ""
+    if percent is not None:
+        more = f" ({percent:+.1f} %)" if abs(percent) >= 1 else f" ({percent:+.2g} %)"
+    else:
+        more = f" ({gap:+.6g})" if gap is not None else ""
     return f"{plain(record['metrics'][metric])}{more}"
 
 

@@ -22,12 +22,10 @@ from friday_store.cli.versions import changed, changed_one, label
 if TYPE_CHECKING:
     from friday_store.registry import ModelRegistry
 
-_SUFFIXES: Final = {
-    ".pkl": "pickle5", ".pickle": "pickle5", ".joblib": "joblib", ".npy": "numpy", ".npz": "numpy", ".json": "json",
-}  # fmt: skip
+_MODELS: Final = frozenset({".pkl", ".pickle", ".joblib", ".npy", ".npz", ".json"})
+"""Suffixes of files that are expected to be more than opaque."""
 _STDIN: Final = "(stdin)"
 _BLOCK: Final = 1 << 20
-_MAGIC: Final = {"pickle5": (b"\x80",), "joblib": (b"\x80",), "numpy": (b"\x93NUMPY", b"PK"), "json": (b"",)}
 _TAGS: Final = View(
     fields=("tag", "model_name", "model_version", "model_id"),
     columns=(
@@ -73,7 +71,7 @@ def facts(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> 
 @click.option(
     "--bump", type=click.Choice(["major", "minor", "patch"]), default="patch", help="Which part the next one moves."
 )
-@click.option("--format", "kind", metavar="F", help="The file's format; without it by suffix and first bytes.")
+@click.option("--format", "kind", metavar="F", help="The file's format; without it as its bytes tell.")
 @click.option("--parent", "parents", multiple=True, metavar="REV", help="What it came from; may be repeated.")
 @click.option("--metric", "metrics", multiple=True, metavar="K=V", callback=facts, help="A number; may be repeated.")
 @click.option("--param", "params", multiple=True, metavar="K=V", callback=facts, help="A parameter of its training.")
@@ -134,23 +132,21 @@ def _received() -> Iterator[Path]:
 
 
 def _detected(session: Session, file: Path) -> str:
-    """Return the format that the suffix names if the first bytes agree, else ``file``."""
-    try:
-        with file.open("rb") as stream:
-            head = stream.read(8)
-    except OSError as error:
-        raise Refusal(f"cannot read {file}: {error.strerror}", 7) from error
-    named = _SUFFIXES.get(file.suffix.lower(), "file")
-    if named == "file" and head.startswith(b"\x93NUMPY"):
-        return "numpy"
-    if named == "file":
-        if file.name == _STDIN:
-            session.say("note", "what came in is stored as an opaque file; --format says what it is")
-        return named
-    if not any(head.startswith(magic) for magic in _MAGIC[named]):
-        session.say("note", f"{file} does not begin as {named} does, so it is stored as an opaque file")
-        return "file"
-    return named
+    """Return the format that the file's bytes are in, if a plugin here reads it, else ``file``."""
+    from friday_store.serialization import ModelSerializer
+
+    serializer = ModelSerializer(session.found_plugins())
+    found = serializer.detect(file)
+    if found == "pickle5" and file.suffix.lower() == ".joblib":  # without arrays the two are the same bytes
+        found = "joblib"
+    if found != "file" and serializer.reader(found) is not None:
+        return found
+    what = "what came in" if file.name == _STDIN else str(file)
+    if found != "file":
+        session.say("note", f"no plugin here reads {found}, so {what} is stored as an opaque file")
+    elif file.name == _STDIN or file.suffix.lower() in _MODELS:
+        session.say("note", f"{what} is stored as an opaque file; --format says what it is")
+    return "file"
 
 
 @click.command(cls=Command, examples=["tag", "tag aapl_1d", "tag aapl_1d:1.0.0 reviewed", "tag -d aapl_1d AAPL"])

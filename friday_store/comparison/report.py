@@ -138,6 +138,8 @@ def _value_line(value: ValueDiff) -> tuple[str, ...]:
         return path, *classes(str(value.before or ""), str(value.after or "")), most
     if isinstance(value.before, list) and isinstance(value.after, list):
         return path, *_lists(value.before, value.after), most
+    if value.numbers is not None:
+        return path, _value(value.before), f"{value.numbers.changed} of {value.numbers.elements} differ", most
     before = table.NONE if value.state == "added" else _value(value.before)
     after = table.NONE if value.state == "removed" else _value(value.after)
     return path, before, after, most

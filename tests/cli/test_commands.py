@@ -87,7 +87,7 @@ _BUMPS: list[list[str]] = [[], ["--bump", "minor"], ["--bump", "major"]]
     ],
 )
 def test_formats_are_detected(name: str, data: bytes, kind: str, work: Path, run: Run) -> None:
-    """The suffix names the format if the first bytes agree; anything else is an opaque file."""
+    """A file's bytes tell its format; what they do not tell is an opaque file."""
     (work / name).write_bytes(data)
     assert _json(run, "register", name, "-n", "m")["serializer"] == kind
 

@@ -41,7 +41,7 @@ def test_history_of_a_model(work: Path, run: Run) -> None:
     assert second["since_previous"] > 0
     shown = said(run, "history", "aapl_1d")
     assert "0.61 (+10.9 %)" in shown
-    assert ["VERSION", "CREATED", "AFTER", "STATUS", "ALIASES", "auc", "loss"] == shown.splitlines()[0].split()
+    assert ["VERSION", "CREATED", "AFTER", "ALIASES", "auc", "loss"] == shown.splitlines()[0].split()
     assert ["1.1.0"] == [each["model_version"] for each in read(run, "history", "aapl_1d", "-n", "1")]
     assert ["1.0.0", "1.1.0"] == [line.split("\t")[0] for line in run("history", "aapl_1d").stdout.splitlines()]
 
