@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from friday_store.cli.command import Command
 from friday_store.cli.output import single
-from friday_store.cli.session import Refusal, Session, model_names
+from friday_store.cli.session import Refusal, Session, metric_names, model_names
 from friday_store.cli.text import clean, plain, short
-from friday_store.cli.versions import VERSIONS, label
+from friday_store.cli.versions import VERSIONS, known_metrics, label
+
+if TYPE_CHECKING:
+    from friday_store.registry import ModelRegistry
 
 
 @click.command(
@@ -23,7 +27,13 @@ from friday_store.cli.versions import VERSIONS, label
     ],
 )
 @click.argument("name", metavar="NAME|GLOB", shell_complete=model_names)
-@click.option("--metric", required=True, metavar="M", help="The metric; what was observed last counts.")
+@click.option(
+    "--metric",
+    required=True,
+    metavar="M",
+    shell_complete=metric_names,
+    help="The metric; what was observed last counts.",
+)
 @click.option("--max", "higher", flag_value="max", help="More is better; known for usual names such as auc.")
 @click.option("--min", "higher", flag_value="min", help="Less is better; known for usual names such as rmse.")
 @click.option("-t", "--tag", "tags", multiple=True, metavar="T", help="Only versions with this tag; may be repeated.")
@@ -51,7 +61,7 @@ def best(
 
     registry = session.registry()
     require = {key: value for key, value in (("tags", list(tags)), ("status", status)) if value}
-    more = _direction(name, metric) if higher is None else higher == "max"
+    more = _direction(registry, name, metric) if higher is None else higher == "max"
     found = ModelOperations(registry).find_best_model(name, metric, more, require=require or None)
     if tag is not None or alias is not None:
         with registry.transaction(f"best {metric} of {name}"):
@@ -71,13 +81,21 @@ def best(
     )
 
 
-def _direction(name: str, metric: str) -> bool:
-    """Return whether more of a metric is better, by its name."""
+def _direction(registry: ModelRegistry, name: str, metric: str) -> bool:
+    """Return whether more of a metric is better, by its name.
+
+    Raises:
+        Refusal: The name does not say, or the model has no such metric.
+    """
     from friday_store.errors import InvalidValueError
     from friday_store.registry.ranking import higher_is_better
 
     try:
         return higher_is_better(metric)
     except InvalidValueError as error:
+        if name in registry.model_names(name):
+            known_metrics(
+                name, [metric], {each for record in registry.get_model_versions(name) for each in record["metrics"]}
+            )
         hint = shlex.join(["friday-store", "best", name, "--metric", metric, "--max"])
         raise Refusal(f"{error}; say --max or --min", 2, hint) from error

@@ -14,6 +14,7 @@ import click
 from friday_store.cli.command import Command
 from friday_store.cli.output import Column, View, chosen, listing, single, text
 from friday_store.cli.session import Refusal, Session, model_names
+from friday_store.cli.text import clean
 
 if TYPE_CHECKING:
     from friday_store.comparison import Comparison, ModelDiff
@@ -152,7 +153,7 @@ def _rows(found: Comparison) -> list[dict[str, Any]]:
 
 
 def _rows_view(found: Comparison) -> View:
-    values = [Column(f"values.{version}", version) for version in found.versions]
+    values = [Column(f"values.{version}", clean(version)) for version in found.versions]
     pair = len(found.versions) == 2
     measures = [(f"differences.{found.versions[1]}", "DIFFERENCE"), (f"percents.{found.versions[1]}", "PERCENT")]
     columns = [Column("section", "SECTION"), Column("name", "NAME"), *values]
@@ -287,8 +288,6 @@ def _unified(session: Session, operations: ModelRegistry, one: str, other: str) 
 
 
 def _painted(line: str) -> str:
-    from friday_store.cli.text import clean
-
     colours = {"+": "green", "-": "red", "@": "cyan"}
     bold = line.startswith(("+++ ", "--- "))
     return click.style(clean(line), fg=None if bold else colours.get(line[:1]), bold=bold or None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -14,10 +13,10 @@ from friday_store.cli.alias import moving
 from friday_store.cli.command import Command
 from friday_store.cli.output import Column, View, chosen, listing, pairs, text
 from friday_store.cli.record import facts
-from friday_store.cli.session import Refusal, Session, model_names
+from friday_store.cli.session import Refusal, Session, metric_names, model_names
 from friday_store.cli.sparkline import sparkline
 from friday_store.cli.text import ago, clean, lasting, plain
-from friday_store.cli.versions import FIELDS, changed_one
+from friday_store.cli.versions import FIELDS, changed_one, known_metrics
 
 if TYPE_CHECKING:
     from friday_store.registry import ModelRegistry
@@ -82,7 +81,14 @@ _OBSERVATIONS: Final = View(
     ],
 )
 @click.argument("name", metavar="NAME[@ALIAS]", shell_complete=model_names)
-@click.option("--metric", "metrics", multiple=True, metavar="M", help="Only this metric; may be repeated.")
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    metavar="M",
+    shell_complete=metric_names,
+    help="Only this metric; may be repeated.",
+)
 @click.option("--plot", is_flag=True, help="Draw each metric over the versions.")
 @click.option("--status", "statuses", is_flag=True, help="Who gave which version which status, when and why.")
 @click.option("--at", metavar="TIME", help="Where the alias pointed then, such as 2026-05-01T12:00, in UTC.")
@@ -126,7 +132,7 @@ def _of_versions(
 ) -> None:
     found = _last(versioning.get_version_history(name), limit)
     known = list(dict.fromkeys(metric for record in found for metric in record["metrics"]))
-    wanted = _known(name, metrics, known) or known
+    wanted = known_metrics(name, metrics, known) or known
     if plot and session.format in ("", "human"):
         series = {
             metric: [(record["model_version"], record["metrics"].get(metric)) for record in found] for metric in wanted
@@ -147,7 +153,7 @@ def _with_changes(found: Sequence[dict[str, Any]], wanted: Sequence[str]) -> Vie
     columns = [version, replace(created, show=ago), after]
     columns += [status] if any(record["status"] != _BORN for record in found) else []
     columns += [aliases] if any(record["aliases"] for record in found) else []
-    return replace(_STEPS, columns=(*columns, *(Column(f"shown.{metric}", metric) for metric in wanted)))
+    return replace(_STEPS, columns=(*columns, *(Column(f"shown.{metric}", clean(metric)) for metric in wanted)))
 
 
 def _shown(record: Mapping[str, Any], metric: str) -> str:
@@ -188,7 +194,7 @@ def _of_alias(
     ],
 )
 @click.argument("revision", metavar="NAME|REV", shell_complete=model_names)
-@click.argument("names", metavar="[METRIC]...", nargs=-1)
+@click.argument("names", metavar="[METRIC]...", nargs=-1, shell_complete=metric_names)
 @click.option("--plot", is_flag=True, help="Draw the observations of each version.")
 @click.option("-n", "limit", type=click.IntRange(1), metavar="N", help="Only the last N observations.")
 @click.option("--log", "observed", multiple=True, metavar="K=V", callback=facts, help="Add one; may be repeated.")
@@ -241,24 +247,10 @@ def _observations(registry: ModelRegistry, revision: str, names: Sequence[str]) 
         for each in ModelVersioning(registry).metric_observations(model)
         if record is None or each["model_id"] == record["model_id"]
     ]
-    wanted = _known(revision, names, list(dict.fromkeys(each["metric"] for each in found)))
+    wanted = known_metrics(revision, names, list(dict.fromkeys(each["metric"] for each in found)))
     for each in found:
         each["value"] = math.nan if each["value"] is None else each["value"]
     return [each for each in found if not wanted or each["metric"] in wanted]
-
-
-def _known(subject: str, wanted: Sequence[str], known: Sequence[str]) -> Sequence[str]:
-    """Return the metrics that were asked for.
-
-    Raises:
-        Refusal: One of them was never observed; the message says which were.
-    """
-    for name in wanted:
-        if name not in known:
-            near = get_close_matches(name, known, 1)
-            there = f"did you mean {near[0]!r}?" if near else f"it has: {', '.join(known[:20]) or 'none'}"
-            raise Refusal(f"{subject} has no metric {name!r}; {there}", 3, f"friday-store metrics {subject}")
-    return wanted
 
 
 def _drawn(series: Mapping[str, Sequence[tuple[str, float | None]]]) -> str:

@@ -169,3 +169,16 @@ def model_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> 
         return [name for name in ctx.ensure_object(Session).registry().model_names() if name.startswith(incomplete)]
     except (FridayStoreError, OSError):
         return []
+
+
+def metric_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001 - click's
+    """Return the metrics of the model on the command line that begin so, for the shell; nothing when there is none."""
+    from friday_store.errors import FridayStoreError
+
+    given = [ctx.params.get("name"), ctx.params.get("revision"), *ctx.args]  # an option without its value hides a name
+    subject = next((str(word) for word in given if word), "")
+    try:
+        records = ctx.ensure_object(Session).registry().get_model_versions(subject)
+    except (FridayStoreError, OSError):
+        return []
+    return sorted({name for record in records for name in record["metrics"] if name.startswith(incomplete)})

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import shlex
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 from friday_store.cli.output import Column, View, listing, single
-from friday_store.cli.session import Session
+from friday_store.cli.session import Refusal, Session
 from friday_store.cli.text import ago, clean, short, size
 
 if TYPE_CHECKING:
@@ -71,3 +73,19 @@ def _known(registry: ModelRegistry, model_id: str) -> str:
         return label(registry.get_model_metadata(model_id))
     except ModelNotFoundError:
         return short(model_id)
+
+
+def known_metrics(subject: str, wanted: Sequence[str], known: Collection[str]) -> Sequence[str]:
+    """Return the metrics that were asked for.
+
+    Raises:
+        Refusal: One of them was never observed; the message says which were.
+    """
+    for name in wanted:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            there = f"did you mean {near[0]!r}?" if near else f"it has: {', '.join(sorted(known)[:20]) or 'none'}"
+            raise Refusal(
+                f"{subject} has no metric {name!r}; {there}", 3, shlex.join(["friday-store", "metrics", subject])
+            )
+    return wanted

@@ -10,6 +10,7 @@ order, which the index has, until a version passes. ``CROSS JOIN`` is how SQLite
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, Final
 
 from friday_store import refs
@@ -139,8 +140,10 @@ def _nothing(index: Index, given: Mapping[str, Any], metric: str) -> ModelNotFou
         refs.check_name(name, "model name")
         if not index.rows("SELECT 1 FROM model_metadata WHERE model_name = ? LIMIT 1", (name,)):
             return ModelNotFoundError(f"there is no model {name!r}", hint="friday-store ls")
-        known = [row[0] for row in index.rows(_METRICS, (name,))]
+        known = [str(row[0]) for row in index.rows(_METRICS, (name,))]
+        near = get_close_matches(metric, known, 1)
         there = f"; its metrics are: {', '.join(known)}" if known else "; it has no metrics"
+        there = f"; did you mean {near[0]!r}?" if near else there
         return ModelNotFoundError(
             f"no version of {name!r} that is in use has a number for {metric!r}{there}", hint=f"friday-store ls {name}"
         )

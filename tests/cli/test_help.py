@@ -183,6 +183,8 @@ def test_completion_knows_models_and_commands(work: Path, spawn: Spawn) -> None:
 
     assert offered("friday-store show aa") == "plain,aapl_1d\n"
     assert offered("friday-store rest") == "plain,restore\n"
+    assert offered("friday-store best aapl_1d --metric a") == "plain,auc\n"
+    assert offered("friday-store metrics aapl_1d l") == "plain,loss\n"
 
 
 def test_completion_is_silent_without_a_registry(run: Run, spawn: Spawn) -> None:

@@ -347,15 +347,33 @@ HOSTILE = [
 ]
 
 
+OTHERS = (["diff", "m"], ["compare", "m"], ["diff", "m", "-u"], ["blame", "m"], ["history", "m"], ["metrics", "m"])
+
+
 def test_control_characters_are_spelled_out(run: Run) -> None:
     """No escape, bidi or other control character that is stored reaches a terminal or a table, in any format."""
     assert run("init").exit_code == 0
     with ModelRegistry(".friday") as registry:
         for hostile in HOSTILE:
-            registry.register_model({"a": 1}, "m", description=hostile, metadata={hostile: hostile})
+            said = {hostile: hostile}
+            registry.register_model(
+                {hostile: [hostile]},
+                "m",
+                description=hostile,
+                metadata=said,
+                hyperparameters=said,
+                metrics={hostile: 1.0},
+            )
     forbidden = {char for hostile in HOSTILE for char in hostile if not char.isprintable()} - {"\n", "\t"}
     fields = ["--fields", "description,metadata"]
-    for arguments in (["log"], ["log", "--oneline"], ["ls", "m", *fields], ["show", "m", *fields], ["show", "m:1.0.0"]):
+    for arguments in (
+        ["log"],
+        ["log", "--oneline"],
+        ["ls", "m", *fields],
+        ["show", "m", *fields],
+        ["show", "m:1.0.0"],
+        *OTHERS,
+    ):
         for kind in ("human", "tsv", "json", "jsonl"):
             shown = run(*arguments, "--format", kind).stdout
             assert shown

@@ -88,7 +88,7 @@ def test_history_of_statuses(work: Path, run: Run) -> None:
         ["lineage", "aapl_1d", "--format", "dot", "--json"],
         ["lineage", "aapl_1d", "--format", "nonsense"],
         ["best", "aapl_1d"],
-        ["best", "aapl_1d", "--metric", "wonder"],
+        ["best", "aapl_*", "--metric", "wonder"],
         ["compare", "aapl_1d", "--only", "nonsense"],
         ["diff", "aapl_1d", "1.0.0", "1.1.0", "1.0.0"],
     ],
@@ -119,7 +119,16 @@ def test_metrics_are_listed_and_logged(work: Path, run: Run) -> None:
     assert 2 == run("metrics", "aapl_1d", "--log", "auc").exit_code
 
 
-@pytest.mark.parametrize("command", [["metrics", "aapl_1d", "auk"], ["history", "aapl_1d", "--metric", "auk"]], ids=str)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["metrics", "aapl_1d", "auk"],
+        ["history", "aapl_1d", "--metric", "auk"],
+        ["best", "aapl_1d", "--metric", "auk"],
+        ["best", "aapl_1d", "--metric", "auk", "--max"],
+    ],
+    ids=" ".join,
+)
 def test_a_metric_that_is_near_is_named(command: list[str], work: Path, run: Run) -> None:
     """A mistyped metric gets a suggestion, code 3, and a hint that runs."""
     result = run(*command)
@@ -141,9 +150,9 @@ def test_best(work: Path, run: Run) -> None:
     assert 64 == len(run("best", "aapl_1d", "--metric", "auc", "-q").stdout.strip())
     assert 3 == run("best", "aapl_1d", "--metric", "rmse").exit_code
     assert 3 == run("best", "aapl_1d", "--metric", "auc", "--status", "staging").exit_code
-    result = run("best", "aapl_1d", "--metric", "wonder")
+    result = run("best", "aapl_*", "--metric", "wonder")
     hint = result.stderr.splitlines()[1].removeprefix("hint: friday-store ")
-    assert ["best", "aapl_1d", "--metric", "wonder", "--max"] == shlex.split(hint)
+    assert ["best", "aapl_*", "--metric", "wonder", "--max"] == shlex.split(hint)
 
 
 def test_lineage(work: Path, run: Run) -> None:
