@@ -15,7 +15,10 @@ Byte formats (canonical MessagePack maps, see :mod:`friday_store.codec`; ``*`` m
 
 A version's digest (``model_id``) is that of its envelope. ``facts`` holds the user's sections, each plain data:
 ``metrics``, ``metadata``, ``hyperparameters``, ``training_data``, ``feature_importance``, ``pipeline_steps``,
-``dependencies``, ``environment``, ``evaluation``, ``input_schema``, ``contents``.
+``dependencies``, ``environment``, ``evaluation``, ``input_schema``, ``contents``; and one of this package's own,
+``attachments``, ``{artifact: 64 hex characters, files: {name: size}}``: that artifact belongs to the version too.
+``attachments`` is a fact of this package's own, ``{artifact: 64 hex characters, files: {name: size}}``: the version
+needs that artifact too (see :mod:`friday_store.registry.attachments`).
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from friday_store.errors import IntegrityError, InvalidNameError, InvalidValueEr
 ARTIFACT_CAP: Final = 256 << 20
 MANIFEST_CAP: Final = 64 << 20
 NOTE_CAP: Final = 16 << 20
+ATTACHMENTS: Final = "attachments"
 
 _SIZES: Final = range(1 << 63)
 _STEPS: Final = range(-(1 << 63), 1 << 63)
@@ -162,6 +166,30 @@ class Manifest:
         _require(_is_in(_SIZES, self.size), "size", "a number of bytes")
         _require(_is_in(_TIMES, self.time), "time", "microseconds since 1970")
         _require(_are_numbers(self.facts.get("metrics", {})), "metrics", "numbers by name")
+        _require(_are_attached(self.facts.get(ATTACHMENTS)), ATTACHMENTS, "a digest, and sizes by name")
+
+    @property
+    def attached(self) -> bytes | None:
+        """The digest of the artifact that holds the attachments; None if there are none."""
+        named = self.facts.get(ATTACHMENTS)
+        return bytes.fromhex(named["artifact"]) if named else None
+
+    @property
+    def artifacts(self) -> tuple[bytes, ...]:
+        """The digests of all artifacts that the version needs: the model's first."""
+        return (self.artifact,) if self.attached is None else (self.artifact, self.attached)
+
+    def check_artifact(self, digest: bytes, artifact: Artifact) -> None:
+        """Make sure that one of its artifacts is what the manifest says of it.
+
+        Raises:
+            IntegrityError: They disagree.
+        """
+        said = (self.serializer, self.size)
+        if digest != self.artifact:
+            said = (ATTACHMENTS, sum(self.facts[ATTACHMENTS]["files"].values()))
+        if (artifact.serializer, artifact.size) != said:
+            raise IntegrityError(f"the manifest of {self.name}:{self.version} and its artifact disagree")
 
     def payload(self) -> bytes:
         """Return the canonical bytes that signatures sign."""
@@ -291,6 +319,19 @@ def _is_in(limits: range, value: Any) -> bool:
 
 def _are_numbers(value: Any) -> bool:
     return isinstance(value, Mapping) and all(type(number) in (int, float) for number in value.values())
+
+
+def _are_attached(value: Any) -> bool:
+    if value is None or value == {}:
+        return True
+    if not isinstance(value, Mapping) or value.keys() != {"artifact", "files"}:
+        return False
+    named, files = value["artifact"], value["files"]
+    if not isinstance(named, str) or len(named) != 2 * digest.SIZE or not digest.is_prefix(named):
+        return False
+    return isinstance(files, Mapping) and all(
+        isinstance(name, str) and _is_in(_SIZES, size) for name, size in files.items()
+    )
 
 
 def _opened(data: bytes | memoryview, kind: str, cap: int) -> dict[str, Any]:

@@ -23,7 +23,7 @@ SECTIONS: Final = (
     "metrics", "metadata", "hyperparameters", "training_data", "feature_importance", "pipeline_steps",
     "dependencies", "environment", "evaluation", "input_schema",
 )  # fmt: skip
-LATER: Final = ("contents",)
+LATER: Final = ("contents", "attachments")
 """Sections that came later: in the index only where a version has them, so that older indexes stay the same."""
 
 

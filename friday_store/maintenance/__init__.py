@@ -206,12 +206,14 @@ def _reach(store: ObjectStore, ref: Ref, digest: bytes, done: set[bytes], *, par
     manifest = Manifest.from_bytes(bytes(store.read(digest, Kind.ENVELOPE)))
     if (manifest.name, manifest.version) != (ref.model, ref.name):
         raise IntegrityError(f"it names a manifest of {manifest.name}:{manifest.version}")
-    if manifest.artifact in done:
-        return
-    artifact = Artifact.from_bytes(bytes(store.read(manifest.artifact, Kind.ARTIFACT)))
-    if (artifact.serializer, artifact.size) != (manifest.serializer, manifest.size):
-        raise IntegrityError("its manifest and its artifact disagree")
-    if manifest.artifact in done:
+    for needed in manifest.artifacts:
+        _reach_artifact(store, manifest, needed, done, partial=partial)
+
+
+def _reach_artifact(store: ObjectStore, manifest: Manifest, digest: bytes, done: set[bytes], *, partial: bool) -> None:
+    artifact = Artifact.from_bytes(bytes(store.read(digest, Kind.ARTIFACT)))
+    manifest.check_artifact(digest, artifact)
+    if digest in done:
         return
     for part in artifact.parts:
         sizes = 0
@@ -224,4 +226,4 @@ def _reach(store: ObjectStore, ref: Ref, digest: bytes, done: set[bytes], *, par
             sizes += found[0].frame(found[1]).size
         if sizes != part.size:
             raise IntegrityError(f"the chunks of part {part.name!r} do not add up to its size")
-    done.add(manifest.artifact)
+    done.add(digest)

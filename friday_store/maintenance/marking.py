@@ -99,17 +99,22 @@ class Marks:
         return Manifest.from_bytes(bytes(self._store.read(digest, Kind.ENVELOPE)))
 
     def _model(self, manifest: Manifest, *, there: bool) -> None:
-        if manifest.artifact in self._models:
+        """Mark what a version is made of: its model, and what is attached to it."""
+        for digest in manifest.artifacts:
+            self._artifact(digest, there=there)
+
+    def _artifact(self, digest: bytes, *, there: bool) -> None:
+        if digest in self._models:
             return
-        self._models.add(manifest.artifact)
-        found = self._store.find(manifest.artifact)
+        self._models.add(digest)
+        found = self._store.find(digest)
         if found is None:
             if there:
-                raise IntegrityError(f"artifact {manifest.artifact.hex()[:12]} is missing, so nothing can be collected")
-            self._models.discard(manifest.artifact)
+                raise IntegrityError(f"artifact {digest.hex()[:12]} is missing, so nothing can be collected")
+            self._models.discard(digest)
             return
         self._mark(*found)
-        for part in Artifact.from_bytes(bytes(self._store.read(manifest.artifact, Kind.ARTIFACT))).parts:
+        for part in Artifact.from_bytes(bytes(self._store.read(digest, Kind.ARTIFACT))).parts:
             for chunk in part:
                 place = self._store.find(chunk)
                 if place is not None:

@@ -229,12 +229,14 @@ class _Loss:
         if not self._has(digest):
             return
         manifest = Manifest.from_bytes(bytes(self._read(digest, Kind.ENVELOPE)))
-        if manifest.artifact in self._seen:
-            return
-        yield from self._alone(manifest.artifact)
-        if self._has(manifest.artifact):
-            artifact = Artifact.from_bytes(bytes(self._read(manifest.artifact, Kind.ARTIFACT)))
-            for part in artifact.parts:
+        for needed in manifest.artifacts:
+            if needed not in self._seen:
+                yield from self._artifact(needed)
+
+    def _artifact(self, digest: bytes) -> Iterator[bytes]:
+        yield from self._alone(digest)
+        if self._has(digest):
+            for part in Artifact.from_bytes(bytes(self._read(digest, Kind.ARTIFACT))).parts:
                 for chunk in part:
                     yield from self._alone(chunk)
 

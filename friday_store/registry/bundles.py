@@ -15,8 +15,9 @@ from friday_store import serializer
 from friday_store.errors import InvalidValueError, RepositoryError, StorageError
 from friday_store.hookspecs import SyncReport
 from friday_store.index import VersionRow
-from friday_store.manifest import Manifest, Note
+from friday_store.manifest import ATTACHMENTS, Manifest, Note
 from friday_store.refs import Ref, check_name, quoted
+from friday_store.registry import attachments
 from friday_store.registry.exchange import Exchange, rules_of
 from friday_store.registry.records import Record, records
 from friday_store.repository import Transaction
@@ -255,6 +256,10 @@ class Bundling(Exchange):
         folder.mkdir(parents=True, exist_ok=True)
         blocks = serializer.to_file(self.plugins, artifact.serializer, artifact.format, parts)
         size = publish_file(folder / name, blocks)
+        for attached in attachments.listed(manifest):
+            file = folder / ATTACHMENTS / attached
+            file.parent.mkdir(parents=True, exist_ok=True)
+            size += publish_file(file, [attachments.read(self.repository, manifest, attached)])
         document = {
             **records(self.repository.index, [row])[0],
             "file": name,
@@ -279,6 +284,7 @@ class Bundling(Exchange):
         try:
             found = serializer.dump(self.plugins, folder / named, str(raw["format"]))
             digest, artifact = transaction.put_model(found.serializer.name, found.serializer.format, found.parts)
+            self._take_attachments(transaction, manifest, folder / ATTACHMENTS)
         except BaseException:
             transaction.discard()
             raise
@@ -297,6 +303,15 @@ class Bundling(Exchange):
             return model_id.hex()
 
         return transaction.run(record)
+
+    def _take_attachments(self, transaction: Transaction, manifest: Manifest, folder: Path) -> None:
+        """Store what was exported beside a model; it must be what the manifest names."""
+        files = {name: folder / name for name in attachments.listed(manifest)}
+        checked = attachments.checked(files)
+        if any(path.is_symlink() or not path.is_file() for path in files.values()):
+            raise RepositoryError(f"{folder} lacks a file that is attached to {manifest.name}:{manifest.version}")
+        if attachments.put(transaction, self.plugins, checked) != manifest.facts.get(ATTACHMENTS, {}):
+            raise RepositoryError(f"{folder} does not hold what is attached to {manifest.name}:{manifest.version}")
 
     def _take_version(self, running: Transaction, made: Manifest, model_id: bytes) -> None:
         ref = Ref("versions", made.name, made.version)

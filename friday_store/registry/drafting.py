@@ -15,7 +15,8 @@ from friday_store.hookspecs import Describing, Draft, Serializer
 from friday_store.manifest import Artifact, Manifest
 from friday_store.plugins import Plugins
 from friday_store.refs import Ref
-from friday_store.registry import bumping
+from friday_store.registry import attachments, bumping
+from friday_store.registry.attachments import Attachable
 from friday_store.repository import Repository, Transaction
 from friday_store.serializer import Serialized
 
@@ -78,6 +79,7 @@ class Options:
     exist_ok: bool = False
     input_example: Any = None
     version: str | None = field(default=None)
+    attachments: Mapping[str, Attachable] | None = None
 
 
 def draft(transaction: Transaction, repository: Repository, model: Any, name: str, options: Options) -> Request:
@@ -98,6 +100,7 @@ def draft(transaction: Transaction, repository: Repository, model: Any, name: st
     aliases = _names(options.aliases, "alias")
     if not isinstance(options.description, str):
         raise InvalidValueError("description: must be text", path="description")
+    attached = attachments.checked(options.attachments)
     plugins = repository.plugins
     form = serializer.chosen(plugins, model, options.serializer)
     facts = _facts(model, form, options)
@@ -110,6 +113,7 @@ def draft(transaction: Transaction, repository: Repository, model: Any, name: st
     dumped = serializer.dump(plugins, model, form.name)
     artifact = transaction.put_model(form.name, form.format, dumped.parts)
     facts["contents"] = _contents(plugins, dumped)
+    facts["attachments"] = attachments.put(transaction, plugins, attached)
     return Request(
         name=name,
         version=options.version,

@@ -12,7 +12,7 @@ from friday_store.errors import ModelNotFoundError
 from friday_store.hookspecs import Describing
 from friday_store.index import VersionRow
 from friday_store.manifest import Artifact
-from friday_store.registry import history, listing
+from friday_store.registry import attachments, history, listing
 from friday_store.registry.access import Access
 from friday_store.registry.records import Record, frame, moment, records
 
@@ -65,6 +65,19 @@ class Reading(Access):
             return {}
         artifact = self.repository.artifact(manifest.artifact)
         return serializer.contents(form, artifact.format, self.repository.parts(artifact))
+
+    def attachments(self, revision: str, version: str | None = None) -> dict[str, int]:
+        """Return the names of the files that are attached to a version, with their sizes in bytes."""
+        return attachments.listed(self.repository.manifest(self._row(revision, version)))
+
+    def read_attachment(self, revision: str, name: str) -> memoryview:
+        """Return the verified bytes of a file that is attached to a version.
+
+        Raises:
+            ModelNotFoundError: Nothing answers to the revision, or nothing of that name is attached.
+            IntegrityError: It is damaged.
+        """
+        return attachments.read(self.repository, self.repository.manifest(self._row(revision, None)), name)
 
     def record_of(self, model: Any) -> Record:
         """Return the record of a model that was loaded through this registry.

@@ -12,6 +12,7 @@ from friday_store.errors import ConflictError, InvalidValueError, ModelNotFoundE
 from friday_store.manifest import Note
 from friday_store.refs import Ref
 from friday_store.registry import drafting
+from friday_store.registry.attachments import Attachable
 from friday_store.registry.drafting import ModelStatus, Options
 from friday_store.registry.reading import Reading
 from friday_store.registry.records import Record, records
@@ -49,6 +50,7 @@ class Recording(Reading):
         serializer: str | None = None,
         exist_ok: bool = False,
         input_example: Any = None,
+        attachments: Mapping[str, Attachable] | None = None,
     ) -> str:
         """Store a model as a new version and return its id (64 hex characters).
 
@@ -80,6 +82,7 @@ class Recording(Reading):
             serializer: The format's name; None lets the model decide.
             exist_ok: Return the existing version's id whatever its content is.
             input_example: A frame or 2-D array, of which only names, dtypes and width are recorded.
+            attachments: Files that belong to it, such as reports and samples: a Path, or bytes, by name.
 
         Raises:
             InvalidNameError: A name, version, tag or alias cannot be.
@@ -93,7 +96,7 @@ class Recording(Reading):
         options = Options(
             model_type, description, tags, aliases, metrics, metadata, hyperparameters, training_data,
             feature_importance, pipeline_steps, dependencies, evaluation, parents, bump, serializer, exist_ok,
-            input_example, model_version or version,
+            input_example, model_version or version, attachments,
         )  # fmt: skip
         return self._register([(model, model_name, options)], f"register {model_name}")[0]
 

@@ -1,6 +1,7 @@
 """Where a repository's files live: six verbs over a local folder, memory, S3 or GCS.
 
-This is the only package that imports fsspec, and only for stores that are not local. Paths are relative to the
+This is the only package that imports fsspec as a client (:mod:`friday_store.filesystem` serves its protocol), and only
+for stores that are not local. Paths are relative to the
 repository's root, with ``/``; the package makes them, never data. A file is created whole and at once, or not
 at all, and never changes; the one conditional that a store must honour is "create, unless it is there".
 

@@ -92,21 +92,21 @@ class Closure:
         manifest = self._manifest(digest)
         if ref is not None and (manifest.name, manifest.version) != (ref.model, ref.name):
             raise IntegrityError(f"{ref} names a manifest of {manifest.name}:{manifest.version}")
-        self._add_model(manifest)
+        for artifact in manifest.artifacts:
+            self._add_artifact(manifest, artifact)
         self.add(digest)
         self._add_lineage(manifest.parents)
         self._waiting.append(None)
         self.settle(_BATCH)
 
-    def _add_model(self, manifest: Manifest) -> None:
-        holder = self._holder(manifest.artifact)
-        place = self._new(manifest.artifact)
+    def _add_artifact(self, manifest: Manifest, digest: bytes) -> None:
+        holder = self._holder(digest)
+        place = self._new(digest)
         if holder is None:
             return
-        artifact = Artifact.from_bytes(bytes(holder.read(manifest.artifact, Kind.ARTIFACT)))
-        if (artifact.serializer, artifact.size) != (manifest.serializer, manifest.size):
-            raise IntegrityError(f"the manifest of {manifest.name}:{manifest.version} and its artifact disagree")
-        if self._data and (place is not None or manifest.artifact in self._unknown):
+        artifact = Artifact.from_bytes(bytes(holder.read(digest, Kind.ARTIFACT)))
+        manifest.check_artifact(digest, artifact)
+        if self._data and (place is not None or digest in self._unknown):
             for part in artifact.parts:
                 for chunk in part:
                     self.add(chunk)
