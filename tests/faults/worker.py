@@ -66,6 +66,27 @@ def read(root: str, name: str, label: str, stop: str) -> None:
         say("read", found["number"], found == content(found["number"]))
 
 
+def churn(root: str, name: str, stop: str) -> None:
+    """Register until a file appears, what others register too among it, and delete every second version again."""
+    registry = opened(Path(root))
+    say("ready", os.getpid())
+    number = 0
+    while not Path(stop).exists():
+        kept = registry.register_model(content(number % 40), name, metrics={"number": number})
+        registry.register_model(content((number + 1) % 40), name)
+        registry.delete_model(name, registry.resolve(f"{name}@latest").model_version)
+        say("kept", number % 40, kept)
+        number += 1
+
+
+def collect(root: str, stop: str) -> None:
+    """Collect garbage with no grace until a file appears, and say what came of it."""
+    registry = opened(Path(root))
+    say("ready", os.getpid())
+    while not Path(stop).exists():
+        say("freed", registry.gc(grace=0).bytes_freed)
+
+
 def hold(root: str, seconds: float) -> None:
     """Be in the writers' queue for a time."""
     registry = opened(Path(root))
@@ -101,6 +122,7 @@ COMMANDS: Final[dict[str, Callable[[ModelRegistry, int, str], object]]] = {
     "delete": lambda registry, number, _: registry.delete_model("m", f"1.0.{number}"),
     "pull": lambda registry, _, other: registry.pull(other),
     "push": lambda registry, _, other: registry.push(other),
+    "gc": lambda registry, *_: registry.gc(grace=0),
 }
 
 
@@ -122,6 +144,8 @@ ACTIONS: Final[dict[str, Callable[..., None]]] = {
     "register": register,
     "register_file": register_file,
     "read": read,
+    "churn": churn,
+    "collect": collect,
     "hold": hold,
     "one": one,
     "killed": killed,
