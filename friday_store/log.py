@@ -22,6 +22,7 @@ the reply was lost.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import logging
 import secrets
@@ -346,10 +347,11 @@ class Log:
         return low
 
     def append(self, entry: LogEntry) -> bytes | None:
-        """Create the entry and return its digest; None if another entry has that number.
+        """Create the entry and return its digest; None if another entry has that number, and never else.
 
         Raises:
-            StorageError: It could not be created, and is not there.
+            StorageError: It could not be created, or it cannot be found out whether it was.
+            IntegrityError: A damaged entry has that number.
         """
         body = entry.to_bytes()
         digest = digest_of(body)
@@ -358,17 +360,15 @@ class Log:
         try:
             created = self._storage.create(entry_path(entry.seq), sealed)
         except StorageError:
-            if not self._is_there(entry):
-                raise
-            created = True
+            with contextlib.suppress(StorageError, IntegrityError):
+                if self._is_there(entry):
+                    return digest
+            raise
         return digest if created or self._is_there(entry) else None
 
     def _is_there(self, entry: LogEntry) -> bool:
         """Whether this very entry is in the log, although the store said otherwise or nothing."""
-        try:
-            found = self.read(entry.seq)
-        except (StorageError, IntegrityError):
-            return False
+        found = self.read(entry.seq)
         return found is not None and found[0].id == entry.id
 
     def following(self, state: State, **fields: Any) -> LogEntry:

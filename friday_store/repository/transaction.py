@@ -27,7 +27,7 @@ from friday_store.index import mirror
 from friday_store.log import EVERY, LogEntry, Move, State
 from friday_store.manifest import Artifact, Manifest, Note
 from friday_store.objects import Batch, Directory, Kind
-from friday_store.objects.pack import PackWriter
+from friday_store.objects.pack import FOLDER, PackWriter
 from friday_store.refs import Ref
 
 if TYPE_CHECKING:
@@ -198,6 +198,8 @@ class Transaction:
             merged = writer.finish()
         if self.exchange({merged.name: merged.size}, whole):
             repository.objects.add(merged)
+        else:
+            self._unwrite([merged])
 
     def exchange(self, added: Mapping[str, int], removed: Sequence[str] = ()) -> bool:
         """Put durable packs (name to size) in use and others out of use, as one entry that moves no ref.
@@ -293,6 +295,7 @@ class Transaction:
         made = (*(directory.name for directory in self._written), *self._adopted)
         gone += sum(name in departed for name in made)
         if gone:
+            self._unwrite(self._written)
             what = "an object or pack" if gone == 1 else f"{gone} objects or packs"
             raise ConflictError(
                 f"{what} that this needs was collected while it ran; run it again",
@@ -300,6 +303,11 @@ class Transaction:
                 again=True,
             )
         self._since = seq
+
+    def _unwrite(self, packs: Iterable[Directory]) -> None:
+        """Delete packs of this transaction that are not in use: no entry names them, and nobody else knows them."""
+        live = self._repository.objects.live
+        self._repository.storage.delete([f"{FOLDER}/{pack.name}.pack" for pack in packs if pack.name not in live])
 
     def _gate(self) -> None:
         hooks = self._repository.plugins

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
 import signal
@@ -12,6 +13,7 @@ import pytest
 
 from friday_store import FridayStoreError
 from friday_store.maintenance.marking import Marks
+from friday_store.maintenance.past import past
 from friday_store.objects import ObjectStore
 from friday_store.testing.faults import Fault
 from tests.faults import stored
@@ -43,8 +45,8 @@ def answers(root: Path) -> list[object]:
         return [(each["model_version"], registry.load_model(each["model_id"])) for each in registry.list_models()]
 
 
-def unneeded(root: Path) -> int:
-    """Return how many objects in use nobody needs, and packs that are not in use."""
+def unneeded(root: Path) -> tuple[int, int, int]:
+    """Return how many objects in use nobody needs, packs that are not in use, and packs that no entry ever named."""
     with stored.opened(root) as registry:
         state = registry.repository.log.state()
         store = ObjectStore(registry.repository.storage)
@@ -52,21 +54,21 @@ def unneeded(root: Path) -> int:
         marks = Marks(store)
         marks.need((digest for digest, _, _ in state.refs.values()), there=True)
         held = sum(store.directory(name).count for name in store.live)
-        others = {path.stem for path in (root / "packs").iterdir()} - state.packs.keys()
-        return held - sum(marks.count(name) for name in store.live) + len(others)
+        found = past(registry.repository, state, 0)
+        return held - sum(marks.count(name) for name in store.live), len(found.retired), len(found.unnamed)
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("calls", [False, pytest.param(True, marks=LONG)], ids=["storage", "system"])
 def test_a_failure_at_every_call_of_gc(littered: Path, tmp_path: Path, calls: bool, after: bool) -> None:
-    """I9: whichever call fails while garbage is collected: a typed error, nothing that is needed lost, a retry works."""
+    """I9: whichever call fails while garbage is collected: a typed error, nothing needed is lost, a retry works."""
     expected, at, finished = answers(littered), 0, False
     while not finished:
         at += 1
         root = stored.copied(littered, tmp_path / f"at{at}")
         strike = Strike(at, after, fail(ERRORS["EIO"]))
-        moment = "after" if after else "before"
-        with faulty_calls(strike) if calls else faulty_storage(Fault(at, moment=moment)) as storages:
+        fault = None if calls else Fault(at, moment="after" if after else "before")
+        with faulty_storage(fault) as storages, faulty_calls(strike) if calls else contextlib.nullcontext():
             try:
                 with stored.opened(root) as registry:
                     registry.gc(grace=0)
@@ -138,6 +140,7 @@ def test_collecting_while_eight_register(crew: Crew, tmp_path: Path, seconds: fl
     assert 0 == crew.wait(collector), said(told)[-1]
     assert sum(line[1] for line in said(told)[1:]) > 0
     _check(root, words)
+    assert (0, 0, 0) == unneeded(root)
 
 
 def test_readers_beside_a_collector(crew: Crew, tmp_path: Path) -> None:
@@ -182,4 +185,4 @@ def _check(root: Path, words: list[Path]) -> None:
         for digest, number in kept.items():
             assert content(number) == registry.load_model(digest)
         assert [] == registry.fsck()
-    assert 0 == unneeded(root)
+    assert (0, 0) == unneeded(root)[:2]

@@ -15,10 +15,12 @@ import pytest
 
 from friday_store import IntegrityError, InvalidValueError, ModelNotFoundError, ModelRegistry, StorageError
 from friday_store.log import entry_path
-from friday_store.maintenance.gc import GcReport
+from friday_store.maintenance.gc import GcReport, _Collection
 from friday_store.maintenance.past import DAY
 from friday_store.objects.pack import FOLDER
+from friday_store.plugins import Plugins
 from tests.faults import stored
+from tests.servers.fixtures import Served
 
 LONG: Final = 20 * DAY
 
@@ -310,3 +312,50 @@ def test_an_absent_registry_has_nothing_to_collect(tmp_path: Path) -> None:
     """Collecting where nothing was ever written makes nothing."""
     assert 0 == stored.opened(tmp_path / "nothing").gc(grace=0).files_deleted
     assert not (tmp_path / "nothing").exists()
+
+
+def test_a_sweeper_that_wakes_late_harms_nobody(here: ModelRegistry) -> None:
+    """What comes back while a sweeper sleeps is in a pack of another name, so it is still there when that goes on."""
+    here.delete_model("m", "1.0.1")
+    sleeper = _Collection(here.repository, 0)
+    assert sleeper.remove()
+    with stored.opened(Path(here.url)) as other:
+        other.restore_model("m", "1.0.1")
+        other.register_model(weights(1), "n")
+        other.gc(grace="14d")
+    assert sleeper.sweep().files_deleted == 1
+    sound(here, {f"1.0.{seed}": seed for seed in range(6)})
+    np.testing.assert_array_equal(weights(1), here.load_model("n"))
+
+
+def in_bucket(place: Served) -> ModelRegistry:
+    """Return the registry in a bucket."""
+    return ModelRegistry(place.url, storage_options=place.options, plugins=Plugins(()), trust=stored.Everybody())
+
+
+def test_collecting_in_a_bucket(s3: Served, tmp_path: Path) -> None:
+    """In S3, used directly and as a remote, what is not needed goes, and the bucket holds what is left and no more."""
+    registry = in_bucket(s3)
+    for seed in range(3):
+        registry.register_model(weights(seed), "m", parents=[])
+    registry.delete_model("m", "1.0.1")
+    expected = registry.gc(grace=0, dry_run=True)
+    report = registry.gc(grace=0)
+    assert expected == replace(report, dry_run=True)
+    assert 80_000 < report.bytes_freed
+    storage = s3.open()
+    assert registry.repository.log.state().packs.keys() == {
+        entry.name.removesuffix(".pack") for entry in storage.list(FOLDER)
+    }
+    assert [] == registry.fsck()
+    work = stored.opened(tmp_path / "work")
+    work.add_remote("origin", s3.url, s3.options, where="local")
+    work.pull()
+    work.delete_model("m", "1.0.0")
+    work.push(prune=True)
+    assert 80_000 < work.gc(remote="origin", grace=0).bytes_freed
+    assert 2 == len(storage.list(FOLDER))  # one has the skeleton that all share
+    assert [] == work.fsck(remote="origin")
+    work.register_model(weights(7), "m")
+    work.push()
+    np.testing.assert_array_equal(weights(7), in_bucket(s3).load_model("m"))
