@@ -7,6 +7,7 @@
     │   └── AmbiguousRevisionError                 more than one thing answers to the text
     ├── InvalidNameError        (ValueError)       a name, version, tag or revision that cannot be
     ├── InvalidValueError       (ValueError)       an argument or metadata value that cannot be stored
+    │   └── QueryError                             a query that says nothing; where, and what was meant
     ├── VersionExistsError      (ValueError)       that version exists with other content
     ├── ConflictError           (RuntimeError)     somebody else moved a ref, or it is in use
     ├── IntegrityError          (ValueError)       stored bytes are not what was written
@@ -92,6 +93,29 @@ class InvalidValueError(FridayStoreError, ValueError):
     def __init__(self, message: str, *, path: str = "", hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.path = path
+
+
+class QueryError(InvalidValueError):
+    """A query, or an order, that cannot be understood.
+
+    Attributes:
+        text: All of it.
+        column: Where it went wrong, from 1.
+    """
+
+    def __init__(self, message: str, *, text: str, column: int, hint: str | None = None) -> None:
+        super().__init__(message, path="where", hint=hint)
+        self.text = text
+        self.column = column
+
+    def __str__(self) -> str:
+        return "\n".join([self.message, *self.pointed()])
+
+    def pointed(self) -> list[str]:
+        """Return the text around the place, and a mark below it."""
+        start = max(0, self.column - 61)
+        shown = self.text[start : start + 100]
+        return [f"  {shown}", "  " + " " * (self.column - 1 - start) + "^"] if self.text else []
 
 
 class VersionExistsError(FridayStoreError, ValueError):

@@ -10,7 +10,7 @@ from typing import Any, Final
 from friday_store import comparison, refs
 from friday_store.comparison import Comparison, ModelDiff
 from friday_store.errors import InvalidNameError, InvalidValueError
-from friday_store.registry import ModelRegistry, ranking
+from friday_store.registry import ModelRegistry
 from friday_store.registry.records import Record, records
 
 _EXAMPLE: Final = "input_example"
@@ -89,7 +89,7 @@ class ModelOperations(ModelRegistry):
         metric: str,
         higher_is_better: bool | None = None,  # noqa: FBT001 - the seed's signature
         *,
-        require: Mapping[str, Any] | None = None,
+        require: str | Mapping[str, Any] | None = None,
     ) -> Record:
         """Return the record of the version with the best value of a metric, as last observed.
 
@@ -99,13 +99,14 @@ class ModelOperations(ModelRegistry):
             name_or_filter: A model's name, a glob over names, a mapping as for ``require``, or None for all models.
             metric: The metric's name.
             higher_is_better: None: known for usual names, such as ``rmse`` and ``val_accuracy``.
-            require: What it must have: ``name``, ``tags``, ``status``, ``model_type``.
+            require: What it must have: a condition in the query language, such as ``tag = 'AAPL' and size < 1e6``, or
+                a mapping of ``name``, ``tags``, ``status``, ``model_type``.
 
         Raises:
-            InvalidValueError: Whether more is better is not known and was not said.
+            InvalidValueError: Whether more is better is not known and was not said, or a condition cannot be.
             ModelNotFoundError: No version that passes has a number for the metric.
         """
-        row = ranking.best(self.repository.index, name_or_filter, metric, higher_is_better, require)
+        row = self.best(name_or_filter, metric, higher_is_better, require)
         return records(self.repository.index, [row])[0]
 
 

@@ -228,7 +228,7 @@ class ModelVersioning:
         Raises:
             ModelNotFoundError: It has no such parameter.
         """
-        with self._index.unlooking():
+        with self._index.glance():
             here = self._row(revision)
             value = _looked_up(here, parameter)
             if value is _ABSENT:

@@ -47,6 +47,8 @@ TABLE: Final[Table] = {
         "metrics": (f"{_HERE}.history:metrics", "Show or log metrics."),
         "compare": (f"{_HERE}.compare:compare", "Put versions side by side."),
         "diff": (f"{_HERE}.compare:diff", "Show what changed in a model."),
+        "search": (f"{_HERE}.search:search", "Find versions by a condition."),
+        "query": (f"{_HERE}.search:query", "Ask the index in SQL."),
         "best": (f"{_HERE}.best:best", "Find the version with the best value of a metric."),
         "lineage": (f"{_HERE}.lineage:lineage", "Show ancestors and descendants."),
         "blame": (f"{_HERE}.lineage:blame", "Show who set a parameter."),
@@ -70,8 +72,8 @@ TABLE: Final[Table] = {
         "doctor": (f"{_HERE}.care:doctor", "Check the installation."),
         "trust": (f"{_HERE}.care:trust", "List, add and remove what may run code."),
         "plugins": (f"{_HERE}.plugin:plugins", "List plugins."),
-        "completion": (f"{_HERE}.start:completion", "Print the completion script of a shell."),
-        "help": (f"{_HERE}.start:help_", "Explain exit-codes, environment, revisions or sync."),
+        "completion": (f"{_HERE}.start:completion", "Print a shell's completion script."),
+        "help": (f"{_HERE}.start:help_", "Explain a topic."),
     },
 }
 FOLDED: Final = {
@@ -90,6 +92,8 @@ FOLDED: Final = {
     "fsck": "doctor",
     "prune": "gc",
     "trust": "plugins",
+    "search": "query",
+    "completion": "help",
 }
 """Commands that share a line of the root's help with one that undoes them or is near."""
 

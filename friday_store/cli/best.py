@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     examples=[
         "best aapl_1d --metric auc",
         "best 'aapl_*' --metric auc -t AAPL --json",
+        'best aapl_1d --metric auc --where "params.depth is not null"',
         "best aapl_1d --metric auc --max --tag-as best-auc --alias champion",
     ],
 )
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 @click.option("--min", "higher", flag_value="min", help="Less is better; known for usual names such as rmse.")
 @click.option("-t", "--tag", "tags", multiple=True, metavar="T", help="Only versions with this tag; may be repeated.")
 @click.option("--status", metavar="S", help="Only versions with this status.")
+@click.option("--where", metavar="EXPR", help="Only versions that meet this condition; see: help search.")
 @click.option("--tag-as", "tag", metavar="TAG", help="Give it this tag.")
 @click.option("--alias", metavar="ALIAS", help="Move this alias of its model there.")
 @click.pass_obj
@@ -50,6 +52,7 @@ def best(
     higher: str | None,
     tags: Sequence[str],
     status: str | None,
+    where: str | None,
     tag: str | None,
     alias: str | None,
 ) -> None:
@@ -60,9 +63,9 @@ def best(
     from friday_store.operations import ModelOperations
 
     registry = session.registry()
-    require = {key: value for key, value in (("tags", list(tags)), ("status", status)) if value}
+    wanted = {"name": name, "tags": list(tags), "status": status}
     more = _direction(registry, name, metric) if higher is None else higher == "max"
-    found = ModelOperations(registry).find_best_model(name, metric, more, require=require or None)
+    found = ModelOperations(registry).find_best_model(wanted, metric, more, require=where)
     if tag is not None or alias is not None:
         with registry.transaction(f"best {metric} of {name}"):
             if tag is not None:

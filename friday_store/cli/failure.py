@@ -1,4 +1,4 @@
-"""From an exception to at most two lines on stderr and an exit code; see ``friday-store help exit-codes``."""
+"""From an exception to an exit code, and two lines on stderr (four for a query); see ``help exit-codes``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 
 from friday_store.cli.session import Refusal, Session
 from friday_store.cli.text import clean, masked
-from friday_store.errors import FridayStoreError
+from friday_store.errors import FridayStoreError, QueryError
 
 
 def told(session: Session, error: BaseException) -> int:
@@ -26,6 +26,8 @@ def told(session: Session, error: BaseException) -> int:
         return 130
     code, message, hint = _explained(session, error)
     session.say("error", message)
+    if isinstance(error, QueryError):
+        click.echo("\n".join(clean(masked(line)) for line in error.pointed()), err=True)
     if hint:
         session.say("hint", hint)
     return code
@@ -33,7 +35,7 @@ def told(session: Session, error: BaseException) -> int:
 
 def _explained(session: Session, error: BaseException) -> tuple[int, str, str | None]:
     if isinstance(error, FridayStoreError):
-        return error.exit_code, str(error), error.hint
+        return error.exit_code, error.message, error.hint
     if isinstance(error, Refusal):
         return error.code, error.message, error.hint
     if isinstance(error, click.ClickException):

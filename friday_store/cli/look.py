@@ -62,16 +62,31 @@ _HISTORY: Final = View(
 
 @click.command(
     cls=Command,
-    examples=["ls", "ls 'aapl_*' --sort -updated_at", "ls aapl_1d", "ls --versions --sort -metrics.auc -n 5 --json"],
+    examples=[
+        "ls",
+        "ls 'aapl_*' --sort -updated_at",
+        "ls aapl_1d",
+        "ls --versions --sort -metrics.auc -n 5 --json",
+        'ls --where "metrics.auc > 0.6"',
+    ],
 )
 @click.argument("glob", required=False, shell_complete=model_names)
 @click.option("--versions", is_flag=True, help="One row for each version, not for each model.")
 @click.option("--sort", metavar="KEY", help="A field, or metrics.NAME of versions; -KEY turns it round.")
 @click.option("-n", "limit", type=click.IntRange(0), metavar="N", help="At most N rows.")
 @click.option("-t", "--tag", "tags", multiple=True, metavar="T", help="Only versions with this tag; may be repeated.")
+@click.option("--where", metavar="EXPR", help="Only versions that meet this condition; see: help search.")
 @click.pass_obj
 def ls(
-    session: Session, /, *, glob: str | None, versions: bool, sort: str | None, limit: int | None, tags: Sequence[str]
+    session: Session,
+    /,
+    *,
+    glob: str | None,
+    versions: bool,
+    sort: str | None,
+    limit: int | None,
+    tags: Sequence[str],
+    where: str | None,
 ) -> None:
     """List models, or the versions of one.
 
@@ -83,16 +98,17 @@ def ls(
         versions = True
     if versions:
         order = sort.replace("model_", "", 1) if sort and sort.lstrip("-") in ("model_name", "model_version") else sort
-        listing(session, VERSIONS, registry.list_models(glob, tags=tags, order_by=order, limit=limit), paged=True)
+        found = registry.list_models(glob, tags=tags, where=where, order_by=order, limit=limit)
+        listing(session, VERSIONS, found, paged=True)
         return
-    found = registry.list_summaries(glob, tags=tags)
+    found = registry.list_summaries(glob, tags=tags, where=where)
     if sort is not None:
         if sort.lstrip("-") not in _SORTS:
             raise click.UsageError(f"models sort by {', '.join(_SORTS)}, not {sort!r}; --versions sort by more")
         key = sort.lstrip("-")
         found.sort(key=lambda row: row["precedence"] if key == "model_version" else row[key], reverse=sort[0] == "-")
     listing(session, _MODELS, found[:limit], paged=True)
-    if not found and glob is None and not tags and chosen(session) == "human":
+    if not found and glob is None and not tags and where is None and chosen(session) == "human":
         session.say("note", "there are no models yet")
         session.say("hint", "friday-store register FILE -n NAME")
 

@@ -71,7 +71,7 @@ def demo(*, folder: str, fast: bool, symbols: str) -> None:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish", "powershell"]))
 @click.pass_context
 def completion(ctx: click.Context, /, *, shell: str) -> None:
-    """Print the completion script of a shell.
+    """Print a shell's completion script.
 
     For bash: add eval "$(friday-store completion bash)" to ~/.bashrc; likewise for the others.
     """
@@ -87,9 +87,9 @@ def completion(ctx: click.Context, /, *, shell: str) -> None:
 @click.argument("topic", required=False)
 @click.pass_context
 def help_(ctx: click.Context, /, *, topic: str | None) -> None:
-    """Explain exit-codes, environment, revisions or sync.
+    """Explain a topic.
 
-    The name of a command shows that command's help.
+    Topics: exit-codes, environment, revisions, search, sync. The name of a command shows that command's help.
     """
     from difflib import get_close_matches
 

@@ -55,6 +55,30 @@ Before any of these but a digest:
 
 A text with more than one meaning is refused, and the message lists them."""
 
+_SEARCH: Final = """\
+search EXPR and --where EXPR choose versions by a condition:
+
+  metrics.rmse < 0.5 and tag = 'AAPL' and created > '2026-01-01'
+  status in ('staging', 'production') or alias = 'champion'
+  params.alpha between 0.1 and 1 and not name like 'test%'
+  metadata.run."learning rate" is not null and pipeline_steps[0].name = 'scaler'
+  descends from 'aapl_1d:1.0.0' and version >= '2.0.0'
+
+Fields:
+
+  text               name, type, status, author, description, serializer, id, artifact, origin
+  version            by semantic precedence with < <= > >= and between
+  size               bytes
+  created, updated   times such as '2026-01-31' or '2026-01-31T12:00', in UTC unless they say otherwise
+  tag, alias, parent many for each version: one must meet the comparison, so tag != 'x' asks for no such tag
+  metrics.NAME       as observed last
+  params.NAME        and any path into metadata, training_data, feature_importance, pipeline_steps, dependencies,
+                     environment, evaluation, input_schema; other keys stand in "double quotes", places in [0]
+
+Comparisons: = != < <= > >=, in (A, B), between A and B, like 'a%' (_ is one character, \\% a plain one), glob 'a*',
+is null; not before in, like, glob, between and null, or before a whole condition; and, or, brackets.
+
+A comparison with what is not there is false; its opposite, with != or not, is then true."""
 _SYNC: Final = """\
 Every registry is whole, and any two can be brought together. What a push or pull does with each ref:
 
@@ -89,5 +113,6 @@ TOPICS: Final = {
     ),
     "environment": _table("The environment:", ENVIRONMENT),
     "revisions": _REVISIONS,
+    "search": _SEARCH,
     "sync": _SYNC,
 }

@@ -164,6 +164,24 @@ class Index:
         finally:
             self._looking = was
 
+    @contextlib.contextmanager
+    def glance(self) -> Iterator[None]:
+        """Look at the log once, and then answer this thread from what has been applied, within this block.
+
+        So several questions cost one look. Other processes may apply more to the file meanwhile, which is then seen;
+        :meth:`still` holds one state.
+        """
+        self.catch_up()
+        thread = threading.get_ident()
+        if thread in self._still:
+            yield
+            return
+        self._still.add(thread)
+        try:
+            yield
+        finally:
+            self._still.discard(thread)
+
     def recall(self) -> bool:
         """Answer everybody from what the file remembers, from now on, without asking the log; whether it can."""
         try:
@@ -330,6 +348,20 @@ class Index:
     def rows(self, sql: str, values: Mapping[str, Any] | Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return the rows of one of the package's fixed queries, from an index that has caught up."""
         return self._guarded(lambda: self._database.rows(sql, values))
+
+    def select(self, sql: str, values: Sequence[Any] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Return the columns and rows of anybody's question in SQL, from an index that has caught up.
+
+        That it only reads is the database's own business: see :meth:`Database.select`.
+
+        Raises:
+            InvalidValueError: It does not only read, is not one statement, or cannot be understood.
+        """
+        return self._guarded(lambda: self._database.select(sql, values))
+
+    def tables(self) -> list[tuple[str, str, list[str]]]:
+        """Return name, kind (``view`` or ``table``) and columns of what :meth:`select` can ask, views first."""
+        return self._guarded(self._database.tables)
 
     def pages(self, sql: str, start: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
         """Iterate over the rows of a query, some at a time; not one moment's answer unless the index is held still.

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from friday_store.errors import IntegrityError, StorageError
+from friday_store.errors import IntegrityError, InvalidValueError, StorageError
 from friday_store.index.schema import NAMES, TABLES, VERSION
 from friday_store.index.views import VIEWS
 
@@ -26,6 +26,7 @@ _BUSY: Final = ("SQLITE_BUSY", "SQLITE_LOCKED")
 _UNUSABLE: Final = (
     "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_NOLFS", "SQLITE_NOMEM",
 )  # fmt: skip
+_BARRED: Final = ("load_extension", "fts3_tokenizer", "writefile", "readfile", "edit")
 _DAMAGE: Final = ("SQLITE_IOERR_SHORT_READ", "SQLITE_READONLY_DBMOVED")
 
 
@@ -71,6 +72,51 @@ class Database:
         """Return the rows of a query."""
         with self.using() as connection:
             return connection.execute(sql, values).fetchall()
+
+    def tables(self) -> list[tuple[str, str, list[str]]]:
+        """Return name, kind and columns of each view and table."""
+        with self.using() as connection:
+            return [
+                (name, kind, [row[1] for row in connection.execute(f"PRAGMA table_info({name})")])
+                for kind, names in (("view", VIEWS), ("table", NAMES))
+                for name in names
+            ]
+
+    def select(self, sql: str, values: Sequence[Any] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Return the columns and rows of a question that SQLite lets do nothing but read.
+
+        It runs on a connection of its own, which cannot write (``mode=ro``; in memory, where there is one connection,
+        ``query_only``), and whose authorizer denies every action but reading this file's tables: no PRAGMA, no ATTACH,
+        no function that loads or writes.
+
+        Raises:
+            InvalidValueError: It is no single statement that reads.
+        """
+        with self._lock, contextlib.ExitStack() as held:
+            if self.path is None:
+                connection = self._connection()
+                connection.execute("PRAGMA query_only = ON")
+                held.callback(lambda: connection.execute("PRAGMA query_only = OFF"))
+            else:
+                self._connection()
+                where = f"{self.path.absolute().as_uri()}?mode=ro"
+                connection = sqlite3.connect(where, uri=True, timeout=_PATIENCE, isolation_level=None)
+                held.callback(connection.close)
+            # makes both functions known, which the authorizer would take for making tables
+            connection.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')")
+            connection.set_authorizer(_reading)
+            held.callback(lambda: connection.set_authorizer(None))
+            try:
+                cursor = connection.execute(sql, values)
+                if cursor.description is None:
+                    raise InvalidValueError("this is no question: it gives no rows", path="sql")
+                return [column[0] for column in cursor.description], cursor.fetchall()
+            except (sqlite3.ProgrammingError, sqlite3.Warning, sqlite3.OperationalError, sqlite3.DataError) as error:
+                raise _refused(error) from error
+            except sqlite3.DatabaseError as error:
+                if getattr(error, "sqlite_errorname", "") == "SQLITE_AUTH":
+                    raise _refused(error) from error
+                raise DamagedIndexError(f"the index is damaged: {error}") from error
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -191,6 +237,22 @@ class Database:
         with contextlib.suppress(OSError):  # it is there, or SQLite will say why it cannot be
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
         return path
+
+
+def _reading(action: int, _first: str | None, second: str | None, *_: str | None) -> int:
+    """Let SQLite compile what reads, and nothing else."""
+    if action == sqlite3.SQLITE_FUNCTION:
+        return sqlite3.SQLITE_DENY if second in _BARRED else sqlite3.SQLITE_OK
+    if action in (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE):
+        return sqlite3.SQLITE_OK
+    return sqlite3.SQLITE_DENY
+
+
+def _refused(error: Exception) -> InvalidValueError:
+    text = str(error)
+    if "not authorized" in text or "prohibited" in text or "readonly" in text:
+        text = "only questions are allowed: the index is a mirror, and nothing is written into it"
+    return InvalidValueError(f"SQL: {text}", path="sql", hint="friday-store query --tables")
 
 
 def _inode(path: Path | None) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -132,12 +133,28 @@ def metric_rows(birth: int, folded: Folded) -> list[tuple[Any, ...]]:
 
 
 def dumped(details: Mapping[str, Any]) -> str:
-    """Return the sections as JSON that every database reads: no NaN, no infinity, no bytes as such."""
+    """Return the sections as JSON that every database reads, and finds every key in.
+
+    There is no NaN, no infinity, no bytes as such and no zero byte in it, and no key that a JSON path cannot spell:
+    each is written as something that begins with ``$``, as keys that do so are themselves.
+    """
     try:
         text = _ENCODER.encode(details)
     except (ValueError, TypeError):
         return _ENCODER.encode(_escaped(details))
-    return _ENCODER.encode(_escaped(details)) if '"$' in text else text
+    return _ENCODER.encode(_escaped(details)) if _ODD.search(text) else text
+
+
+def spelled(key: str) -> str:
+    """Return a key as :func:`dumped` writes it: base64 after ``$0`` where a path could not say it."""
+    if not key or _UNSPELLABLE.search(key):
+        return "$0" + base64.b64encode(key.encode()).decode()
+    return f"${key}" if key[0] == "$" else key
+
+
+def spelled_text(text: str) -> tuple[str, str]:
+    """Return key and value of what :func:`dumped` writes for a text with a zero byte."""
+    return "$text", base64.b64encode(text.encode()).decode()
 
 
 def loaded(text: str) -> dict[str, Any]:
@@ -146,6 +163,8 @@ def loaded(text: str) -> dict[str, Any]:
     return found
 
 
+_ODD: Final = re.compile(r'"\$|\\|"":')
+_UNSPELLABLE: Final = re.compile(r'["\\\x00-\x1f]')
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
 
 
@@ -154,8 +173,10 @@ def _escaped(value: Any) -> Any:
         return {"$float": str(value)}
     if isinstance(value, bytes):
         return {"$bytes": base64.b64encode(value).decode()}
+    if isinstance(value, str) and "\0" in value:
+        return dict([spelled_text(value)])
     if isinstance(value, Mapping):
-        return {f"${key}" if key[:1] == "$" else key: _escaped(item) for key, item in value.items()}
+        return {spelled(key): _escaped(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_escaped(item) for item in value]
     return value
@@ -167,4 +188,12 @@ def _unescaped(found: dict[str, Any]) -> Any:
             return float(found["$float"])
         if "$bytes" in found:
             return base64.b64decode(found["$bytes"])
-    return {key[1:] if key[:1] == "$" else key: item for key, item in found.items()}
+        if "$text" in found:
+            return base64.b64decode(found["$text"]).decode()
+    return {_unspelled(key): item for key, item in found.items()}
+
+
+def _unspelled(key: str) -> str:
+    if key[:2] == "$0":
+        return base64.b64decode(key[2:]).decode()
+    return key[1:] if key[:1] == "$" else key

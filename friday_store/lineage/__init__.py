@@ -69,7 +69,7 @@ def lineage(
         raise InvalidValueError(f"direction: {direction!r} is none of {', '.join(_DIRECTIONS)}", path="direction")
     if depth is not None and (type(depth) is not int or depth < 0):
         raise InvalidValueError(f"depth: a whole number from 0, not {depth!r}", path="depth")
-    with repository.index.unlooking():
+    with repository.index.glance():
         edges: list[Edge] = []
         if direction != "descendants":
             edges += _near(_up(repository.index, row.model_id), row.model_id, depth)
@@ -86,7 +86,7 @@ def common_ancestor(repository: Repository, one: VersionRow, other: VersionRow) 
 
     Of several that are equally near, the one that was registered last.
     """
-    with repository.index.unlooking():
+    with repository.index.glance():
         sides = [_up(repository.index, row.model_id) for row in (one, other)]
         lines = [{row.model_id, *_ends(edges)} for row, edges in zip((one, other), sides, strict=True)]
         both = lines[0] & lines[1]

@@ -29,7 +29,7 @@ from friday_store.loader.checks import (
 )
 from friday_store.loader.choosing import Question, chosen
 from friday_store.manifest import Artifact
-from friday_store.registry import ModelRegistry, ranking
+from friday_store.registry import ModelRegistry
 from friday_store.registry.records import Record
 from friday_store.serialization.compatibility import compared
 
@@ -139,9 +139,9 @@ class ModelLoader:
             ModelNotFoundError: No version has the metric.
             InvalidValueError: Which way is better is not known for this metric.
         """
-        index = self.registry.repository.index
         best = self._answer(
-            ("best", name, metric, higher_is_better), lambda: ranking.best(index, name, metric, higher_is_better, None)
+            ("best", name, metric, higher_is_better),
+            lambda: self.registry.best(name, metric, higher_is_better),
         )
         return self._own(best) if copy else self._shared(best)
 

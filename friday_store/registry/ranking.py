@@ -2,14 +2,11 @@
 
 What was observed last counts. A version whose value is missing or not a number is passed over, and so are those that
 are deprecated or archived. Of equals, the one that was registered last wins.
-
-A model's own versions are gone through by their keys; over many models the metric's values are gone through in their
-order, which the index has, until a version passes. ``CROSS JOIN`` is how SQLite is told which.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -17,6 +14,11 @@ from friday_store import refs
 from friday_store.errors import InvalidValueError, ModelNotFoundError
 from friday_store.index import Index, VersionRow
 from friday_store.index.mirror import UNREADABLE
+from friday_store.query import And, Compare, Field, Not, Order, Tree, parse, search
+from friday_store.query.conditions import Resolver
+from friday_store.query.fields import COLUMNS
+from friday_store.query.order import Key
+from friday_store.registry.listing import named
 
 RETIRED: Final = ("deprecated", "archived", UNREADABLE)
 _HIGHER: Final = frozenset((
@@ -36,10 +38,7 @@ _LOWER: Final = frozenset((
 ))  # fmt: skip
 _SPLITS: Final = ("train_", "training_", "val_", "valid_", "validation_", "test_", "cv_", "eval_", "mean_", "baseline_")
 _MARKS: Final = frozenset("*?[")
-_KEYS: Final = ("name", "tags", "status", "model_type")
-_NUMBER: Final = "x.name = ? AND x.latest = 1 AND x.value IS NOT NULL"
-_BY_VERSION: Final = f"model_metadata m CROSS JOIN model_metrics x ON x.version_id = m.id WHERE {_NUMBER}"
-_BY_VALUE: Final = f"model_metrics x CROSS JOIN model_metadata m ON m.id = x.version_id WHERE {_NUMBER}"
+_KEYS: Final = {"name": "name", "tags": "tag", "status": "status", "model_type": "type"}
 
 
 def higher_is_better(metric: str) -> bool:
@@ -65,7 +64,9 @@ def best(
     wanted: str | Mapping[str, Any] | None,
     metric: str,
     higher: bool | None = None,  # noqa: FBT001 - a third state is "by its name"
-    require: Mapping[str, Any] | None = None,
+    require: str | Mapping[str, Any] | None = None,
+    *,
+    resolve: Resolver,
 ) -> VersionRow:
     """Return the best version.
 
@@ -74,64 +75,48 @@ def best(
         wanted: A model's name, a glob over names, a mapping as for ``require``, or None for all models.
         metric: The metric's name.
         higher: Whether more is better; None decides by the metric's name.
-        require: What a version must have: ``name`` (or a glob), ``tags`` (all of them), ``status``, ``model_type``.
+        require: What a version must have: a condition in the query language, or a mapping of ``name`` (or a glob),
+            ``tags`` (all of them), ``status``, ``model_type``.
+        resolve: Returns the id of the version that a revision names.
 
     Raises:
-        InvalidValueError: The direction is not known, or a key is none of those.
+        InvalidValueError: The direction is not known, a key is none of those, or a condition cannot be understood.
         ModelNotFoundError: No version that passes has a number for the metric.
     """
-    direction = "DESC" if (higher_is_better(metric) if higher is None else higher) else "ASC"
+    field = Field("metric", metric)
+    order = Order((Key(field, down=higher_is_better(metric) if higher is None else higher),))
     given = wanted if isinstance(wanted, Mapping) else {} if wanted is None else {"name": wanted}
-    conditions, values = _wanted([given, require or {}])
-    source = _BY_VERSION if "m.model_name = ?" in conditions else _BY_VALUE
-    more = "".join(f" AND {condition}" for condition in conditions)
-    retired = ", ".join("?" * len(RETIRED))
-    found = index.rows(
-        f"SELECT m.id FROM {source}{more} AND m.status NOT IN ({retired}) "  # noqa: S608 - fixed text and marks
-        f"ORDER BY x.value {direction}, x.version_id DESC LIMIT 1",
-        [metric, *values, *RETIRED],
-    )
-    rows = index.versions("m.id = ?", (found[0][0],)) if found else []
-    if not rows:
+    parts = [parse(require)] if isinstance(require, str) else list(_wanted(require or {}))
+    tree = And((*_wanted(given), *parts, *_counting(field)))
+    found = search(index, tree, resolve, order=order, limit=1).rows
+    if not found:
         raise _nothing(index, given, metric)
-    return rows[0]
+    return found[0]
 
 
 def ranked(index: Index, name: str, metric: str, *, higher: bool) -> list[str]:
     """Return the ids of a model's versions from the best to the worst by a metric; see :func:`best` for who counts."""
-    retired = ", ".join("?" * len(RETIRED))
-    direction = "DESC" if higher else "ASC"
-    found = index.rows(
-        f"SELECT m.model_id FROM {_BY_VERSION} AND m.model_name = ? AND m.status NOT IN ({retired}) "  # noqa: S608
-        f"ORDER BY x.value {direction}, x.version_id DESC",
-        [metric, name, *RETIRED],
-    )
-    return [str(row[0]) for row in found]
+    field = Field("metric", metric)
+    tree = And((Compare(COLUMNS["name"], "=", (name,)), *_counting(field)))
+    found = search(index, tree, str, order=Order((Key(field, down=higher),)))  # it names no revision to resolve
+    return [row.model_id for row in found.rows]
 
 
-def _wanted(filters: list[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
-    """Return the conditions and the values that they bind, one each."""
-    conditions: list[str] = []
-    values: list[str] = []
-    for wanted in filters:
-        unknown = sorted(set(wanted) - set(_KEYS))
-        if unknown:
-            raise InvalidValueError(f"require: {unknown[0]!r} is none of {', '.join(_KEYS)}", path="require")
-        for key, value in wanted.items():
-            if value is None:
-                continue
-            for one in (value,) if isinstance(value, str) or key != "tags" else tuple(value):
-                conditions.append(_condition(key, str(one)))
-                values.append(str(one))
-    return conditions, values
+def _counting(metric: Field) -> tuple[Tree, Tree]:
+    """Return the conditions that a version is in use and has a number for a metric."""
+    return Not(Compare(metric, "null")), Not(Compare(COLUMNS["status"], "in", RETIRED))
 
 
-def _condition(key: str, value: str) -> str:
-    if key == "tags":
-        return "EXISTS (SELECT 1 FROM model_tags t WHERE t.version_id = m.id AND t.tag = ?)"
-    if key == "name":
-        return "m.model_name GLOB ?" if _MARKS & set(value) else "m.model_name = ?"
-    return f"m.{key} = ?"
+def _wanted(wanted: Mapping[str, Any]) -> Iterator[Tree]:
+    """Iterate over the conditions that a mapping says."""
+    unknown = sorted(set(wanted) - set(_KEYS))
+    if unknown:
+        raise InvalidValueError(f"require: {unknown[0]!r} is none of {', '.join(_KEYS)}", path="require")
+    for key, value in wanted.items():
+        if value is None:
+            continue
+        for one in (value,) if isinstance(value, str) or key != "tags" else tuple(value):
+            yield named(str(one)) if key == "name" else Compare(COLUMNS[_KEYS[key]], "=", (str(one),))
 
 
 def _nothing(index: Index, given: Mapping[str, Any], metric: str) -> ModelNotFoundError:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
-from friday_store import refs, serializer
+from friday_store import query, refs, serializer
 from friday_store.errors import ModelNotFoundError
 from friday_store.hookspecs import Describing
 from friday_store.index import VersionRow
 from friday_store.manifest import Artifact
-from friday_store.registry import attachments, history, listing
+from friday_store.registry import attachments, history, listing, ranking
 from friday_store.registry.access import Access
+from friday_store.registry.pages import Page
 from friday_store.registry.records import Record, frame, moment, records
 
 if TYPE_CHECKING:
@@ -155,7 +156,8 @@ class Reading(Access):
         require_all_tags: bool = True,
         status: str | None = None,
         model_type: str | None = None,
-        order_by: str | None = None,
+        where: str | None = None,
+        order_by: str | Iterable[str] | None = None,
         limit: int | None = None,
         as_frame: bool = False,
     ) -> list[Record] | pd.DataFrame:
@@ -168,26 +170,87 @@ class Reading(Access):
             require_all_tags: Whether a version needs all the tags, or one of them.
             status: One status.
             model_type: One type.
-            order_by: ``name``, ``version``, ``created_at``, ``updated_at``, ``size_bytes``, ``status``, ``author``,
-                ``model_type`` or ``metrics.NAME``; ``-`` before it turns it round. None: by name, then newest first.
+            where: A condition in the query language, such as ``metrics.rmse < 0.5``; see :mod:`friday_store.query`.
+            order_by: Keys with commas between, such as ``-metrics.r2, name``, or a list of them; ``-`` turns one round,
+                and what has no value comes last. None: by name, then from the highest version down.
             limit: At most so many.
             as_frame: Return a DataFrame instead.
 
         Raises:
-            InvalidValueError: ``order_by`` or ``limit`` cannot be.
+            QueryError: ``where`` or ``order_by`` cannot be understood; it says where.
+            InvalidValueError: ``limit`` cannot be.
+            ModelNotFoundError: ``where`` names a version that is not there.
         """
         wanted = [tag_filter] if isinstance(tag_filter, str) else list(tag_filter or ())
-        rows = listing.listed(
-            self.repository.index,
-            listing.Filter(
-                name_filter, (*wanted, *(tags or ())), require_all_tags, status, model_type, order_by, limit
-            ),
-        )
-        found = records(self.repository.index, rows)
+        asked = listing.Filter(name_filter, (*wanted, *(tags or ())), require_all_tags, status, model_type, where)
+        index = self.repository.index
+        with index.glance():
+            found = records(index, listing.listed(index, asked, self._id_of, order_by, limit))
         return frame(found) if as_frame else found
 
+    def _id_of(self, revision: str) -> str:
+        return self.resolve(revision).model_id
+
+    def search(
+        self,
+        where: str = "",
+        *,
+        order_by: str | Iterable[str] | None = None,
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> Page:
+        """Return the versions that a query finds, a page at a time; see :mod:`friday_store.query`.
+
+        Args:
+            where: The condition, such as ``metrics.rmse < 0.5 and tag = 'AAPL'``; empty for all versions.
+            order_by: As for :meth:`list_models`.
+            limit: At most so many; None for all.
+            after: The page's :attr:`~friday_store.registry.pages.Page.after` that this one follows.
+
+        Raises:
+            QueryError: The condition or the order cannot be understood; it says where.
+            InvalidValueError: ``limit`` or ``after`` cannot be.
+            ModelNotFoundError: The condition names a version that is not there.
+        """
+        tree, index = query.parse(where), self.repository.index
+        with index.glance():
+            order = query.ordered(index, order_by)
+            found = query.search(index, tree, self._id_of, order=order, limit=limit, after=after)
+            return Page(tuple(records(index, found.rows)), found.after)
+
+    def query(
+        self, where: str = "", *, order_by: str | Iterable[str] | None = None, limit: int | None = None
+    ) -> pd.DataFrame:
+        """Return the versions that a query finds as a DataFrame, with a column for each metric; see :meth:`search`."""
+        return self.search(where, order_by=order_by, limit=limit).to_frame()
+
+    def best(
+        self,
+        wanted: str | Mapping[str, Any] | None,
+        metric: str,
+        higher: bool | None = None,  # noqa: FBT001 - a third state is "by its name"
+        require: str | Mapping[str, Any] | None = None,
+    ) -> VersionRow:
+        """Return the best version by a metric; see :meth:`ModelOperations.find_best_model`."""
+        return ranking.best(self.repository.index, wanted, metric, higher, require, resolve=self._id_of)
+
+    def select(self, sql: str, values: Sequence[Any] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Return the columns and rows of a question in SQL to the index, which the database lets read alone.
+
+        The tables and views are listed in the README.
+
+        Raises:
+            InvalidValueError: It is not one statement that reads, or the database does not understand it.
+        """
+        return self.repository.index.select(sql, values)
+
     def list_summaries(
-        self, name_filter: str | None = None, *, tags: Iterable[str] = (), status: str | None = None
+        self,
+        name_filter: str | None = None,
+        *,
+        tags: Iterable[str] = (),
+        status: str | None = None,
+        where: str | None = None,
     ) -> list[Record]:
         """Return one record per model, sorted by name, over its versions that pass the filters.
 
@@ -195,7 +258,10 @@ class Reading(Access):
         ``aliases`` (name to version), ``tags``, ``size_bytes`` (of all), ``created_at`` (the first's), ``updated_at``
         (the last's), ``precedence`` (text that sorts as the versions do).
         """
-        found = listing.summaries(self.repository.index, listing.Filter(name_filter, tuple(tags), status=status))
+        wanted = listing.Filter(name_filter, tuple(tags), status=status, where=where)
+        index = self.repository.index
+        with index.glance():
+            found = listing.summaries(index, wanted, self._id_of)
         for summary in found:
             summary |= {key: moment(summary[key]) for key in ("created_at", "updated_at")}
         return found

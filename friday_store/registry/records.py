@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from friday_store.index import Index, VersionRow, mirror
@@ -77,6 +77,13 @@ def _record(row: VersionRow, tags: list[str], aliases: list[str], parents: list[
         "version": row.model_version,
         "type": row.model_type,
     }
+
+
+def columns(found: Sequence[Mapping[str, Any]]) -> tuple[list[str], Iterator[list[Any]]]:
+    """Return the columns of a table of records, ``metrics.NAME`` among them, and its rows."""
+    names = sorted({name for record in found for name in record["metrics"]})
+    rows = ([*(record[key] for key in _FRAME), *(record["metrics"].get(name) for name in names)] for record in found)
+    return [*_FRAME, *(f"metrics.{name}" for name in names)], rows
 
 
 def frame(found: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from friday_store.errors import (
     InvalidValueError,
     ModelNotFoundError,
     PluginError,
+    QueryError,
     RepositoryError,
     SerializationError,
     StorageError,
@@ -31,6 +32,7 @@ BUILTINS: dict[type[FridayStoreError], type[Exception]] = {
     AmbiguousRevisionError: KeyError,
     InvalidNameError: ValueError,
     InvalidValueError: ValueError,
+    QueryError: ValueError,
     VersionExistsError: ValueError,
     ConflictError: RuntimeError,
     IntegrityError: ValueError,
@@ -44,6 +46,7 @@ BUILTINS: dict[type[FridayStoreError], type[Exception]] = {
 DATA: dict[type[FridayStoreError], dict[str, Any]] = {
     AmbiguousRevisionError: {"candidates": ["a:1.0.0", "b:1.0.0"]},
     InvalidValueError: {"path": "metadata['x']"},
+    QueryError: {"text": "nmae = 'x'", "column": 1},
     ConflictError: {"ref": "aliases/m/production"},
     IntegrityError: {"path": "packs/x.pack"},
     UntrustedArtifactError: {"model_id": "ab" * 32, "origin": "elsewhere"},
@@ -77,7 +80,7 @@ def test_is_the_builtin_that_a_caller_expects(kind: type[FridayStoreError]) -> N
 def test_says_what_happened_and_what_to_do(kind: type[FridayStoreError]) -> None:
     """Its text is the message alone, also where Python's own class would quote or number it."""
     error = made(kind)
-    assert str(error) == "what happened"
+    assert str(error).splitlines()[0] == "what happened"
     assert error.message == "what happened"
     assert error.hint == "what to do"
     for name, value in DATA.get(kind, {}).items():

@@ -272,6 +272,30 @@ def test_threads_share_one_registry(store: Path) -> None:
         assert failures == []
 
 
+def test_threads_that_ask_at_once_go_on_looking(store: Path) -> None:
+    """However questions of several threads overlap, what another process commits afterwards is seen."""
+    with opened(store) as one, opened(store) as other:
+        inside, leave = threading.Barrier(3), threading.Event()
+
+        def ask(stays: bool) -> None:
+            with one.repository.index.glance():
+                inside.wait()
+                if stays:
+                    leave.wait()
+
+        threads = [threading.Thread(target=ask, args=(stays,)) for stays in (False, True)]
+        for thread in threads:
+            thread.start()
+        inside.wait()
+        threads[0].join()
+        other.register_model([55], "newest")
+        assert one.load_model("newest") == [55]
+        leave.set()
+        threads[1].join()
+        other.register_model([56], "newest")
+        assert one.load_model("newest") == [56]
+
+
 def test_an_index_in_memory(tmp_path: Path) -> None:
     """A registry that cannot hold its index has it in this user's cache, or in memory."""
     with ModelRegistry("memory://test_an_index_in_memory", plugins=Plugins(())) as registry:
@@ -391,7 +415,7 @@ def test_folding() -> None:
     [
         {}, {"a": float("inf")}, {"$a": 1}, {"a": {"$float": "x"}}, {"a": [b"\x00", {"$$": None}]}, {"$bytes": "no"},
         {"ü": "\x00"}, {"a": {"$float": 1.5}}, {"a": {"$float": "1", "b": 2}}, {"a": -float("inf"), "b": "$c"},
-        {"a": '"$'},
+        {"a": '"$'}, {"": 1, '"': 2, "\\": 3, "\x00": 4, "$0": 5, "$$0": 6, "\n": {"": "\x00\\"}}, {"$text": "x"},
     ],
     ids=repr,
 )  # fmt: skip

@@ -315,7 +315,7 @@ def test_ordering_by_a_metric(registry: ModelRegistry) -> None:
 
 
 HOSTILE = [
-    "rmse; DROP TABLE model_metadata", "name DESC", "1", "m.id", "model_name--", "created_at ASC, (SELECT 1)", "", "-",
+    "rmse; DROP TABLE model_metadata", "name DOWN", "1", "m.id", "model_name--", "created_at ASC, (SELECT 1)", "", "-",
     "metrics.", "rowid", "name\x00", "NAME", "metrics", "' OR 1=1", "--name", "version)", "/**/name", "random()",
 ]  # fmt: skip
 
