@@ -39,7 +39,10 @@ _MADE: Final = View(
 @click.group(cls=Group, invoke_without_command=True, examples=["plugins", "plugins --json"])
 @click.pass_context
 def plugins(ctx: click.Context) -> None:
-    """List plugins, or start a new one."""
+    """List plugins.
+
+    Or start a new one: plugins new NAME.
+    """
     if ctx.invoked_subcommand is None:
         ctx.invoke(plugins_ls)
 
