@@ -160,14 +160,18 @@ class UntrustedArtifactError(FridayStoreError, PermissionError):
     Attributes:
         model_id: The version's digest.
         origin: The id of the repository that it came from.
+        signers: The fingerprints of the keys whose signatures on it are valid.
     """
 
     exit_code = 6
 
-    def __init__(self, message: str, *, model_id: str, origin: str, hint: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, model_id: str, origin: str, signers: tuple[str, ...] = (), hint: str | None = None
+    ) -> None:
         super().__init__(message, hint=hint)
         self.model_id = model_id
         self.origin = origin
+        self.signers = signers
 
 
 class StorageError(FridayStoreError, OSError):

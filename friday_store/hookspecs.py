@@ -114,7 +114,8 @@ class Serializer(Protocol):
       :class:`PluginError` whose hint installs it. No network, no files besides those that were given.
 
     What a format may have besides, each a small protocol of its own: :class:`Requiring` (what to install),
-    :class:`Describing` (what is inside, without loading), :class:`Migrating` (older layouts rewritten).
+    :class:`Describing` (what is inside, without loading), :class:`Migrating` (older layouts rewritten), :class:`Typed`
+    (what loading would make).
 
     Attributes:
         name: Lower-case identifier recorded in every artifact, such as ``pickle5``.
@@ -215,6 +216,18 @@ class Migrating(Protocol):
 
         Raises:
             SerializationError: The parts are not of that layout.
+        """
+
+
+@runtime_checkable
+class Typed(Protocol):
+    """A format of class ``typed`` that says which types a load would make, and makes no other."""
+
+    def types(self, parts: Mapping[str, memoryview]) -> Iterable[str]:
+        """Return the full names of the types that loading these parts would make, without making any.
+
+        The core then calls ``load`` only if every one of them is on the user's own list, or the version is trusted as
+        code is; so ``load`` may allow what this returned. A format of this class without it is treated as code.
         """
 
 

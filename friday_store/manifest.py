@@ -8,24 +8,28 @@ Byte formats (canonical MessagePack maps, see :mod:`friday_store.codec`; ``*`` m
 
     artifact  {kind, schema: 1, serializer: str, format: int, parts: [{name, size, chunks: digests end to end,
               digest*}]}
-    envelope  {kind, schema: 1, payload: bytes of the manifest, signatures: [..]}
+    envelope  {kind, schema: 1, payload: bytes of the manifest, signatures: [{keyid, sig}, ..]}
     manifest  {kind, schema: 1, name, version, artifact, serializer, size, parents: [digest], time, author,
               description, type, tags: [..], facts: {..}}
     note      {kind, schema: 1, about: digest of an envelope, type: str, body: {..}, author, time}
 
-A version's digest (``model_id``) is that of its envelope. ``facts`` holds the user's sections, each plain data:
-``metrics``, ``metadata``, ``hyperparameters``, ``training_data``, ``feature_importance``, ``pipeline_steps``,
-``dependencies``, ``environment``, ``evaluation``, ``input_schema``, ``contents``; and one of this package's own,
-``attachments``, ``{artifact: 64 hex characters, files: {name: size}}``: that artifact belongs to the version too.
-``attachments`` is a fact of this package's own, ``{artifact: 64 hex characters, files: {name: size}}``: the version
-needs that artifact too (see :mod:`friday_store.registry.attachments`).
+A version's digest (``model_id``) is that of its envelope. So it covers the author's signature, which is made with the
+manifest (:mod:`friday_store.signing`, over the payload): the same payload signed by somebody else is another version,
+and whoever signs later does so in a note of type ``approval``, whose body is ``{payload: bytes, signatures: [..]}``,
+the payload being a map ``{kind: "approval", schema: 1, about, name, version, comment, time}``.
+
+``facts`` holds the user's sections, each plain data: ``metrics``, ``metadata``, ``hyperparameters``,
+``training_data``, ``feature_importance``, ``pipeline_steps``, ``dependencies``, ``environment``, ``evaluation``,
+``input_schema``, ``contents``; and one of this package's own, ``attachments``,
+``{artifact: 64 hex characters, files: {name: size}}``: the version needs that artifact too (see
+:mod:`friday_store.registry.attachments`).
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final, Self, TypeVar
 
 from friday_store import codec, digest, refs
@@ -202,9 +206,21 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """Return the canonical bytes of the envelope."""
+        return self._enveloped(self.payload())
+
+    def signed(self, sign: Callable[[bytes], Mapping[str, Any]]) -> tuple[Self, bytes]:
+        """Return the same manifest with one signature more, and the canonical bytes of its envelope.
+
+        Args:
+            sign: Returns a signature over the payload.
+        """
+        payload = self.payload()
+        made = replace(self, signatures=(*self.signatures, sign(payload)))
+        return made, made._enveloped(payload)  # noqa: SLF001 - of this class
+
+    def _enveloped(self, payload: bytes) -> bytes:
         return codec.encode(
-            {**self.around, "kind": "envelope", "schema": 1}
-            | {"payload": self.payload(), "signatures": self.signatures}
+            {**self.around, "kind": "envelope", "schema": 1} | {"payload": payload, "signatures": self.signatures}
         )
 
     @classmethod
@@ -243,7 +259,7 @@ class Note:
 
     Attributes:
         about: The digest of the version's envelope.
-        type: ``metrics``, ``status`` or ``metadata`` so far; others are kept and passed over.
+        type: ``metrics``, ``status``, ``metadata`` or ``approval`` so far; others are kept and passed over.
         body: What is said, by type.
         author: Who says it.
         time: When, microseconds since 1970 UTC, later than every note that its writer had seen.

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from friday_store import codec, environment
 from friday_store.errors import FridayStoreError, InvalidValueError, PluginError, SerializationError
-from friday_store.hookspecs import Describing, Migrating, Part, Requiring, Serializer
+from friday_store.hookspecs import Describing, Migrating, Part, Requiring, Serializer, Typed
 from friday_store.plugins import Plugins
 
 FILE: Final = "file"
@@ -156,6 +156,17 @@ def load(plugins: Plugins, name: str, version: int, parts: Mapping[str, memoryvi
     serializer = plugins.serializer(name)
     with _named(serializer, f"the model's {name} parts are whole, and loading them failed", _COMPARE):
         return serializer.load(*_current(serializer, version, parts))
+
+
+def types(serializer: Typed, version: int, parts: Mapping[str, memoryview]) -> list[str]:
+    """Return the types that a format of class ``typed`` would make of verified parts, without making any.
+
+    Raises:
+        SerializationError: The parts are not of that format.
+    """
+    assert isinstance(serializer, Serializer)
+    with _named(serializer, f"the format {serializer.name!r} cannot say which types the model's parts hold"):
+        return [str(each) for each in serializer.types(_current(serializer, version, parts)[0])]
 
 
 def to_file(plugins: Plugins, name: str, version: int, parts: Mapping[str, memoryview]) -> Iterator[bytes | memoryview]:

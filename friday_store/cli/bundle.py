@@ -324,7 +324,7 @@ def _vouched(session: Session, registry: ModelRegistry, report: SyncReport) -> N
     came = (update.new for update in report.moved if update.ref.startswith("versions/") and update.new)
     rows = (row for each in came for row in registry.repository.index.versions("m.model_id = ?", (each,)))
     for row in rows:
-        if _runs_code(registry, row) and not registry.trust.allows(row, registry.repository.id):
+        if _runs_code(registry, row) and not registry.trust.allows(registry.provenance(row.model_id)):
             name = f"{row.model_name}:{row.model_version}"
             what = "which can run code when it is loaded, so it is not loaded until you trust where it comes from"
             session.say("note", f"{name} is in the format {row.serializer!r}, {what}")

@@ -1,41 +1,34 @@
-"""``doctor`` and ``trust``: whether all is well, and what may run here."""
+"""``doctor``: whether all is well."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import platform
-import re
 import sqlite3
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import click
 
+from friday_store import signing
 from friday_store.cli import probing
-from friday_store.cli.command import Command, Group
-from friday_store.cli.output import Column, View, listing, single
-from friday_store.cli.session import Refusal, Session
-from friday_store.cli.text import clean, masked
-from friday_store.cli.versions import named
+from friday_store.cli.command import Command
+from friday_store.cli.output import Column, View, listing
+from friday_store.cli.session import Session
+from friday_store.cli.text import masked
 from friday_store.errors import FridayStoreError
 
 if TYPE_CHECKING:
     from friday_store.registry import ModelRegistry
-    from friday_store.trust import Subject, TrustStore
 
-_REPOSITORY: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _LIBRARIES: Final = ("click", "msgpack", "blake3", "zstandard", "pluggy", "fsspec", "SQLAlchemy", "pandas", "rich")
 _CHECKS: Final = View(
     fields=("check", "state", "detail"),
     columns=(Column("state", "STATE"), Column("check", "CHECK"), Column("detail", "DETAIL")),
     id="check",
 )
-_TRUSTED: Final = View(
-    fields=("kind", "value"), columns=(Column("kind", "KIND"), Column("value", "VALUE")), id="value"
-)  # fmt: skip
 
 
 @click.command(cls=Command, examples=["doctor", "doctor --json"])
@@ -91,8 +84,10 @@ def _registry_checked(registry: ModelRegistry) -> Iterator[tuple[str, str, str]]
         yield "log and packs", "fail", str(error)
     yield from _store_checked(registry)
     try:
-        found = registry.trust.listed()
-        yield "trust", "ok", f"repositories: {len(found['repositories'])}, versions: {len(found['digests'])}"
+        found, own = registry.trust.ledger(), registry.identity.public()
+        counts = (("keys", found.keys), ("repositories", found.repositories), ("versions", found.digests))
+        yield "trust", "ok", ", ".join(f"{name}: {len(held)}" for name, held in counts)
+        yield "identity", "ok", "made on first use" if own is None else signing.fingerprint(own)
     except FridayStoreError as error:
         yield "trust", "fail", str(error)
     if repository.storage.root is not None:
@@ -139,71 +134,3 @@ def _remote_checked(registry: ModelRegistry, name: str) -> Iterator[tuple[str, s
     yield f"remote {name}", "ok", shown.url
     for check, state, detail in probing.checks(found, single_writer=shown.single_writer):
         yield f"remote {name} {check}", state, masked(detail)
-
-
-@click.group(cls=Group, invoke_without_command=True, examples=["trust", "trust add aapl_1d:1.0.0"])
-@click.pass_context
-def trust(ctx: click.Context) -> None:
-    """List, add and remove what may run code.
-
-    Formats such as pickle can run code when they are loaded. What you registered yourself loads; what came from
-    elsewhere loads once you trust the version, or the repository that it came from, by id.
-    """
-    if ctx.invoked_subcommand is None:
-        ctx.invoke(trust_ls)
-
-
-@trust.command("ls", examples=["trust ls", "trust ls --json"])
-@click.pass_obj
-def trust_ls(session: Session) -> None:
-    """List what you trust."""
-    found = _store().listed()
-    kinds = {"repositories": "repository", "digests": "version"}
-    listing(
-        session,
-        _TRUSTED,
-        [
-            {"kind": word, "value": value}
-            for kind, word in kinds.items()
-            for value in sorted(found[cast("Subject", kind)])
-        ],
-    )
-
-
-@trust.command("add", examples=["trust add aapl_1d:1.0.0", "trust add 3f1c2a9e-5b7d-4c1e-9a44-0d6b8f7e2c10"])
-@click.argument("subject", metavar="ID|REV|REPOSITORY")
-@click.pass_obj
-def trust_add(session: Session, /, *, subject: str) -> None:
-    """Trust a version, or all that comes from a repository."""
-    kind, value = _subject(session, subject)
-    _store().add(kind, value)
-    _told(session, kind, value, "trusted")
-
-
-@trust.command("rm", examples=["trust rm aapl_1d:1.1.0", "trust rm aapl_1d:1.1.0 --json"])
-@click.argument("subject", metavar="ID|REV|REPOSITORY")
-@click.pass_obj
-def trust_rm(session: Session, /, *, subject: str) -> None:
-    """Stop trusting a version or a repository."""
-    kind, value = _subject(session, subject)
-    if not _store().remove(kind, value):
-        raise Refusal(f"{subject!r} was not trusted by itself", 3, "friday-store trust ls")
-    _told(session, kind, value, "no longer trusted")
-
-
-def _subject(session: Session, text: str) -> tuple[Subject, str]:
-    if _REPOSITORY.fullmatch(text):
-        return "repositories", text
-    return "digests", text if _DIGEST.fullmatch(text) else named(session.registry(), text).model_id
-
-
-def _told(session: Session, kind: Subject, value: str, verb: str) -> None:
-    record: Mapping[str, Any] = {"kind": "repository" if kind == "repositories" else "version", "value": value}
-    single(session, _TRUSTED, record, text=lambda each: clean(f"{each['kind']} {each['value']} is {verb}"))
-
-
-def _store() -> TrustStore:
-    from friday_store.registry import location
-    from friday_store.trust import TrustStore
-
-    return TrustStore(location.data_folder() / "trust.json")

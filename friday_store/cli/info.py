@@ -63,7 +63,7 @@ def _of_version(session: Session, subject: str) -> dict[str, Any]:
         "model_id": row.model_id,
         "format": row.serializer,
         "size_bytes": row.size_bytes,
-        "trusted": registry.trust.allows(row, registry.repository.id),
+        "trusted": registry.trust.allows(registry.provenance(row.model_id)),
         "model_hash": row.artifact,
         "parts": [{"name": part.name, "size": part.size} for part in artifact.parts],
         **_compatibility(report),

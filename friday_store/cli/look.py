@@ -126,8 +126,9 @@ def show(session: Session, /, *, revision: str, environment: bool, files: bool) 
     registry = session.registry()
     row = named(registry, revision)
     record: dict[str, Any] = dict(registry.get_model_metadata(revision))
-    record["trusted"] = registry.trust.allows(row, registry.repository.id)
-    fields: tuple[str, ...] = (*FIELDS, "trusted")
+    of = registry.provenance(revision)
+    record["trusted"], record["signature"] = registry.trust.allows(of), registry.trust.signature_of(of)
+    fields: tuple[str, ...] = (*FIELDS, "trusted", "signature")
     if files:
         artifact = registry.repository.artifact(bytes.fromhex(row.artifact))
         record["files"] = [
@@ -163,6 +164,7 @@ def _described(record: Mapping[str, Any], above: str, *, environment: bool) -> s
             ("author", str(record["author"])),
             ("created", f"{plain(record['created_at'])} ({ago(record['created_at'])})"),
             ("parents", above),
+            ("signature", str(record["signature"])),
             ("trusted", plain(record["trusted"])),
             ("id", str(record["model_id"])),
             ("artifact", str(record["artifact"])),

@@ -48,7 +48,7 @@ def _where(command: Callable[..., None]) -> Callable[..., None]:
 @click.group(cls=Group, invoke_without_command=True, examples=["remote", "remote add backup ../backup"])
 @click.pass_context
 def remote(ctx: click.Context) -> None:
-    """List, add and remove remotes.
+    """Manage remotes.
 
     An option such as endpoint_url stands in one of three files, in FRIDAY_STORE_REMOTE_<NAME>_<OPTION>, or after -o;
     what is said last holds. Secrets stand in the --local file, in the environment, or where env:NAME or file:PATH say.

@@ -83,7 +83,9 @@ def status(
     reason: str | None,
     meaning: str | None,
 ) -> None:
-    """Show how far apart remotes are, or a version's status.
+    """Show how far apart remotes are.
+
+    Of a version it shows or sets the status.
 
     \b
     REMOTE (a name or URL), or nothing  what a push would move, what a pull would, and what neither may

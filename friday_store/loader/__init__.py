@@ -28,7 +28,7 @@ from friday_store.loader.checks import (
     Policy,
 )
 from friday_store.loader.choosing import Question, chosen
-from friday_store.manifest import Artifact
+from friday_store.manifest import Artifact, Manifest
 from friday_store.registry import ModelRegistry
 from friday_store.registry.records import Record
 from friday_store.serialization.compatibility import compared
@@ -54,6 +54,7 @@ class _Recipe(NamedTuple):
     """What a model is made of, and the version that trust is asked about."""
 
     row: VersionRow
+    manifest: Manifest
     artifact: Artifact
 
 
@@ -280,7 +281,8 @@ class ModelLoader:
 
     def _recipe(self, row: VersionRow) -> _Recipe:
         repository = self.registry.repository
-        return _Recipe(row, repository.artifact(repository.manifest(row).artifact))
+        row, manifest = repository.verified(row)
+        return _Recipe(row, manifest, repository.artifact(manifest.artifact))
 
     def _row(self, revision: str, version: str | None) -> VersionRow:
         """Return the version that a revision names, from memory where the log alone decides it."""

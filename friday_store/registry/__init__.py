@@ -32,6 +32,7 @@ class ModelRegistry(Recording, Naming, Keeping, Bundling):
         verify: ``changed`` hashes mapped data again only when its file changed; ``always`` hashes every load.
         storage_options: What fsspec's file system for the URL needs.
         trust: Whose models may run code; None: this user's file.
+        identity: Whose key signs what is registered; None: this user's, made on first use.
 
     Raises:
         RepositoryError: The place holds something else, or a repository of a newer format.

@@ -17,7 +17,7 @@ from friday_store.registry import location
 from friday_store.repository import Repository, Settings, Transaction
 from friday_store.repository.config import read_config
 from friday_store.storage import open_storage
-from friday_store.trust import TrustStore
+from friday_store.trust import Identity, Provenances, TrustStore
 
 _T = TypeVar("_T")
 _Action = Callable[[Transaction], Any]
@@ -39,6 +39,7 @@ class Access:
         verify: Literal["changed", "always"] = "changed",
         storage_options: Mapping[str, Any] | None = None,
         trust: TrustStore | None = None,
+        identity: Identity | None = None,
     ) -> None:
         given = [place for place in (url, models_dir, registry_dir) if place is not None]
         if len(given) > 1:
@@ -52,7 +53,8 @@ class Access:
         storage = open_storage(self.place.url, self.place.options)
         self.config = read_config(storage.root)
         self.plugins = plugins if plugins is not None else location.default_plugins()
-        self.trust = trust if trust is not None else TrustStore(location.data_folder() / "trust.json")
+        self.identity = identity if identity is not None else location.identity()
+        self.trust = trust if trust is not None else location.trust(self.identity)
         settings = Settings(
             actor=actor or self.config.actor or location.default_actor(),
             compression=compression or ("none" if self.config.compression == "none" else "auto"),
@@ -64,12 +66,13 @@ class Access:
             storage,
             settings,
             self.plugins,
-            created=lambda identity: self.trust.add("repositories", identity),
+            created=lambda made: self.trust.add("own", made),
             guard=lambda: location.remotes(None).check_writable(self.place, storage),
             single_writer=self.place.single_writer,
         )
         if storage.root is not None:
             self.repository.fetch = self._fetch_missing
+        self.provenances = Provenances(self.repository)
         self._loaded: dict[int, tuple[weakref.ref[Any], str]] = {}
         self._open: tuple[Transaction, list[tuple[_Action, Any]]] | None = None
 

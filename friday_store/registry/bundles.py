@@ -289,6 +289,8 @@ class Bundling(Exchange):
             transaction.discard()
             raise
         made = replace(manifest, artifact=digest, serializer=artifact.serializer, size=artifact.size)
+        if made != manifest:  # another release wrote the file: nobody has signed what it is stored as here
+            made = replace(made, signatures=())
 
         def record(running: Transaction) -> str:
             model_id = running.put_manifest(made)

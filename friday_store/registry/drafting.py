@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -131,8 +131,13 @@ def draft(transaction: Transaction, repository: Repository, model: Any, name: st
     )
 
 
-def assign(transaction: Transaction, repository: Repository, request: Request) -> str:
-    """Give a request its version in the newest state, and return the version's id.
+def assign(
+    transaction: Transaction,
+    repository: Repository,
+    request: Request,
+    sign: Callable[[Manifest], tuple[Manifest, bytes]],
+) -> str:
+    """Give a request its version in the newest state, have it signed, and return the version's id.
 
     Raises:
         VersionExistsError: The version exists with other content.
@@ -146,7 +151,7 @@ def assign(transaction: Transaction, repository: Repository, request: Request) -
         _require_same(repository, transaction, existing, manifest, request)
         _point(transaction, request, existing)
         return existing.hex()
-    digest = transaction.put_manifest(manifest)
+    digest = transaction.put_manifest(*sign(manifest))
     transaction.move(ref, None, digest)
     for tag in request.tags:
         transaction.move(Ref("tags", request.name, tag, version), None, digest)

@@ -278,6 +278,17 @@ class Exchange(Sharing):
                 found += _status(name, *meeting.compared(patterns))
         return found
 
+    def remote_id(self, remote: str) -> str:
+        """Return the id of a remote's repository, as it was last seen, or by asking it now."""
+        root = self.repository.storage.root
+        known = "" if root is None else Track.read(root / "remotes" / remote).id
+        if known:
+            return known
+        with self._meeting(remote, None) as meeting:
+            if not meeting.there.born:
+                raise ModelNotFoundError(f"there is no registry at remote {remote!r} yet")
+            return meeting.there.id
+
     def _leave_data(self, remote: Remote) -> None:
         """Note that the data of models stays at a remote until it is needed."""
         if remote.name is None:

@@ -12,6 +12,8 @@ from friday_store.errors import InvalidValueError
 from friday_store.plugins import Plugins
 from friday_store.remotes import Remotes
 from friday_store.repository.config import FILE
+from friday_store.trust import Identity, TrustStore
+from friday_store.trust.identity import FILE as IDENTITY
 
 URL: Final = "FRIDAY_STORE_URL"
 HOME: Final = "FRIDAY_STORE_HOME"
@@ -62,6 +64,16 @@ def data_folder() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_data_dir("friday-store", appauthor=False))
+
+
+def identity() -> Identity:
+    """Return this user's identity, which is made when it is first needed."""
+    return Identity(data_folder() / IDENTITY, default_actor())
+
+
+def trust(own: Identity) -> TrustStore:
+    """Return what this user trusts; what ``own`` signed is theirs."""
+    return TrustStore(data_folder() / "trust.json", own)
 
 
 def config_folder() -> Path:

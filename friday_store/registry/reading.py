@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from friday_store import query, refs, serializer
 from friday_store.errors import ModelNotFoundError
-from friday_store.hookspecs import Describing
+from friday_store.hookspecs import Describing, Typed
 from friday_store.index import VersionRow
-from friday_store.manifest import Artifact
+from friday_store.manifest import Artifact, Manifest
 from friday_store.registry import attachments, history, listing, ranking
 from friday_store.registry.access import Access
 from friday_store.registry.pages import Page
 from friday_store.registry.records import Record, frame, moment, records
+from friday_store.trust import Provenance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,13 +36,18 @@ class Reading(Access):
             IntegrityError: Stored bytes are damaged; nothing was interpreted.
             PluginError: The format's plugin is not installed.
         """
-        row = self._row(revision, version)
-        return self.made(row, self.repository.artifact(self.repository.manifest(row).artifact))
+        row, manifest = self.repository.verified(self._row(revision, version))
+        return self.made(row, manifest, self.repository.artifact(manifest.artifact))
 
-    def made(self, row: VersionRow, artifact: Artifact) -> Any:
-        """Return the model of a version whose artifact is at hand; see :meth:`load_model`."""
-        self.trust.require(row, self.repository.id, self.plugins.serializer(artifact.serializer).safety)
-        parts = self.repository.parts(artifact)
+    def made(self, row: VersionRow, manifest: Manifest, artifact: Artifact) -> Any:
+        """Return the model of a version whose manifest and artifact are at hand, verified; see :meth:`load_model`."""
+        form, of = self.plugins.serializer(artifact.serializer), self.provenances.of(row, manifest)
+        if form.safety != "typed" or not isinstance(form, Typed):
+            self.trust.require(of, form.safety)
+            parts = self.repository.parts(artifact)
+        else:
+            parts = self.repository.parts(artifact)
+            self.trust.require(of, form.safety, lambda: serializer.types(form, artifact.format, parts))
         model = serializer.load(self.plugins, artifact.serializer, artifact.format, parts)
         self.remember(model, row.model_id)
         return model
@@ -79,6 +85,10 @@ class Reading(Access):
             IntegrityError: It is damaged.
         """
         return attachments.read(self.repository, self.repository.manifest(self._row(revision, None)), name)
+
+    def provenance(self, revision: str, version: str | None = None) -> Provenance:
+        """Return whose word there is for a version: see :class:`~friday_store.trust.Provenance`."""
+        return self.provenances.of(*self.repository.verified(self._row(revision, version)))
 
     def record_of(self, model: Any) -> Record:
         """Return the record of a model that was loaded through this registry.

@@ -7,16 +7,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from friday_store import codec
+from friday_store import codec, signing
 from friday_store.errors import ConflictError, InvalidValueError, ModelNotFoundError
-from friday_store.manifest import Note
+from friday_store.manifest import Manifest, Note
 from friday_store.refs import Ref
 from friday_store.registry import drafting
 from friday_store.registry.attachments import Attachable
-from friday_store.registry.drafting import ModelStatus, Options
+from friday_store.registry.drafting import ModelStatus, Options, Request
 from friday_store.registry.reading import Reading
 from friday_store.registry.records import Record, records
 from friday_store.repository import Transaction
+from friday_store.trust.provenance import APPROVAL, approval, approval_body
 
 _TRIES: Final = 5
 STEPS: Final = "pipeline_steps"
@@ -154,10 +155,18 @@ class Recording(Reading):
                 running.discard()
             raise
         return self._do(
-            lambda transaction: [drafting.assign(transaction, self.repository, request) for request in requests],
+            lambda transaction: [self._assigned(transaction, request) for request in requests],
             message,
             running,
         )
+
+    def _assigned(self, transaction: Transaction, request: Request) -> str:
+        """Give a request its version; what comes from elsewhere is not this user's, so it is not signed."""
+        own = not transaction.origin
+        model_id = drafting.assign(transaction, self.repository, request, self.identity.signed if own else _unsigned)
+        if own and transaction.fresh(bytes.fromhex(model_id)) is not None:
+            self.provenances.made_here(model_id, self.identity.key().public)
+        return model_id
 
     def update_model_metadata(
         self, revision: str, changes: Mapping[str, Any], description: str | None = None
@@ -218,6 +227,20 @@ class Recording(Reading):
             body["time"] = round(time.timestamp() * 1_000_000)
         return self._note(revision, "metrics", body, "metrics of")
 
+    def approve(self, revision: str, comment: str = "") -> Record:
+        """Vouch for a version with this user's key, as a note that others get too; return its record.
+
+        It then loads for everybody who trusts the key, and counts where a policy asks for several.
+
+        Args:
+            revision: The version.
+            comment: Why; anybody can read it.
+        """
+        row, manifest = self.repository.verified(self._row(revision, None))
+        payload = approval(bytes.fromhex(row.model_id), manifest, comment, self.repository.log.now())
+        body = approval_body(payload, self.identity.key().sign(signing.APPROVAL, payload))
+        return self._note(row.model_id, APPROVAL, body, "approval of")
+
     def _note(self, revision: str, kind: str, body: Mapping[str, Any], what: str) -> Record:
         row = self._row(revision, None)
         about = bytes.fromhex(row.model_id)
@@ -232,6 +255,10 @@ class Recording(Reading):
 
         self._do(plan, f"{what} {row.model_name}:{row.model_version}")
         return records(self.repository.index, [self._row(row.model_id, None)])[0]
+
+
+def _unsigned(manifest: Manifest) -> tuple[Manifest, bytes]:
+    return manifest, manifest.to_bytes()
 
 
 def _arguments(item: Mapping[str, Any]) -> tuple[Any, str, Options]:

@@ -290,7 +290,11 @@ class Repository:
         return found[0] if found else None
 
     def manifest(self, row: VersionRow) -> Manifest:
-        """Return a version's manifest, verified, and check that the index told the truth about it.
+        """Return a version's manifest; see :meth:`verified`."""
+        return self.verified(row)[1]
+
+    def verified(self, row: VersionRow) -> tuple[VersionRow, Manifest]:
+        """Return a version's manifest, verified, and its row, which is another one if the index had lied.
 
         Raises:
             IntegrityError: It is damaged, or it is of another version even in an index made anew.
@@ -298,7 +302,7 @@ class Repository:
         for _ in range(2):
             manifest = self.index.manifest(bytes.fromhex(row.model_id))
             if (manifest.name, manifest.version) == (row.model_name, row.model_version):
-                return manifest
+                return row, manifest
             self.index.rebuild()
             again = self.version(row.model_name, row.model_version)
             if again is None:

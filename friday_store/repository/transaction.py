@@ -50,6 +50,7 @@ class Transaction:
             None: when this first does.
 
     Attributes:
+        origin: Where the objects come from; empty for one's own.
         scratch: What a plan wants to remember while it runs; cleared before each run.
     """
 
@@ -57,7 +58,7 @@ class Transaction:
         self.message = message
         self._since = since
         self._repository = repository
-        self._origin = origin
+        self.origin = origin
         self._written: list[Directory] = []
         self._adopted: dict[str, int] = {}
         self._batch: Batch | None = None
@@ -81,9 +82,14 @@ class Transaction:
         """Store a model's parts; see :meth:`friday_store.objects.Batch.put_model`."""
         return self.batch.put_model(serializer, version, parts)
 
-    def put_manifest(self, manifest: Manifest) -> bytes:
-        """Store a manifest and return its digest, the version's id."""
-        digest = self.batch.put(Kind.ENVELOPE, manifest.to_bytes())
+    def put_manifest(self, manifest: Manifest, envelope: bytes | None = None) -> bytes:
+        """Store a manifest and return its digest, the version's id.
+
+        Args:
+            manifest: The manifest.
+            envelope: The bytes of its envelope, where they are at hand.
+        """
+        digest = self.batch.put(Kind.ENVELOPE, manifest.to_bytes() if envelope is None else envelope)
         self._fresh[digest] = manifest
         return digest
 
@@ -281,7 +287,7 @@ class Transaction:
             packs_added=(*((directory.name, directory.size) for directory in added), *(more or {}).items()),
             packs_removed=tuple(removed),
             refs=tuple(self._moves.values()),
-            origin=self._origin,
+            origin=self.origin,
         )
 
     def _check_relied(self) -> None:

@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 from friday_store import ModelRegistry
 from friday_store.cli import cli
 from friday_store.plugins import Plugins
+from friday_store.trust import Identity
 
 Run = Callable[..., Result]
 Spawn = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -61,6 +62,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _fill(work: Path) -> None:
+    (work / "my-key.json").write_bytes(Identity(None).exported())
     (work / "model.pkl").write_bytes(pickle.dumps({"weights": list(range(50))}, protocol=5))
     (work / "model.onnx").write_bytes(b"\x08\x07onnx" * 20)
     (work / "rules.json").write_text('{"rsi": 14}')

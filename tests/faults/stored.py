@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,11 +13,10 @@ import numpy as np
 
 from friday_store import FridayStoreError, ModelRegistry
 from friday_store.hookspecs import Safety
-from friday_store.index import VersionRow
 from friday_store.log import EVERY
 from friday_store.maintenance import Problem
 from friday_store.plugins import Plugins
-from friday_store.trust import TrustStore
+from friday_store.trust import Provenance, TrustStore
 
 SAMPLE: Final = np.random.default_rng(7).normal(size=(20, 4))
 _INDEX: Final = ("index.db", "index.db-wal", "index.db-shm")
@@ -29,7 +28,7 @@ class Everybody(TrustStore):
     def __init__(self) -> None:
         super().__init__(None)
 
-    def require(self, row: VersionRow, repository: str, safety: Safety) -> None:
+    def require(self, of: Provenance, safety: Safety, types: Callable[[], Iterable[str]] | None = None) -> None:
         """Refuse nothing."""
 
 

@@ -29,6 +29,7 @@ from friday_store.objects.pack import PackWriter
 from friday_store.plugins import Plugins
 from friday_store.storage import open_storage
 from friday_store.sync.bundle import read_bundle
+from friday_store.trust import Identity
 from tests.faults import stored
 from tests.servers.fixtures import Served
 
@@ -395,7 +396,7 @@ def test_what_is_no_list_of_refs(mine: ModelRegistry, empty: ModelRegistry, tmp_
 
 def test_what_a_bundle_says_of_its_origin_counts_for_nothing(mine: ModelRegistry, tmp_path: Path, home: Path) -> None:
     """Code from a bundle is refused, whoever it claims to be from, until its version or the bundle is trusted."""
-    maker = ModelRegistry(tmp_path / "maker", plugins=Plugins(()))
+    maker = ModelRegistry(tmp_path / "maker", plugins=Plugins(()), identity=Identity(None))
     maker.register_model({"a": {1, 2}}, "code")
     maker.register_model(weights(1), "data")
     forged(maker, tmp_path / "b", lambda extra: extra.update(origin=maker.repository.id))

@@ -19,6 +19,7 @@ from friday_store import (
     UntrustedArtifactError,
 )
 from friday_store.sync import Progress
+from friday_store.trust import Identity
 
 
 def weights(seed: int, size: int = 30_000) -> np.ndarray[Any, Any]:
@@ -163,8 +164,8 @@ def test_two_pushes_at_once_lose_nothing(pair: tuple[ModelRegistry, ModelRegistr
 
 
 def test_what_came_from_elsewhere_runs_no_code(tmp_path: Path) -> None:
-    """A pickle that was cloned is refused until its origin is trusted; data formats load at once."""
-    mine = ModelRegistry(tmp_path / "mine")
+    """A stranger's pickle that was cloned is refused until its origin is trusted; data formats load at once."""
+    mine = ModelRegistry(tmp_path / "mine", identity=Identity(None))
     mine.register_model({"a": 1}, "code")
     mine.register_model(weights(1), "data")
     mine.push(str(tmp_path / "shared"))
@@ -178,7 +179,7 @@ def test_what_came_from_elsewhere_runs_no_code(tmp_path: Path) -> None:
 
 def test_deleting_and_restoring_keeps_the_origin(tmp_path: Path) -> None:
     """A foreign version that was deleted and restored here is still foreign."""
-    mine = ModelRegistry(tmp_path / "mine")
+    mine = ModelRegistry(tmp_path / "mine", identity=Identity(None))
     mine.register_model({"a": 1}, "code")
     mine.push(str(tmp_path / "shared"))
     laptop = ModelRegistry.clone(tmp_path / "shared", tmp_path / "laptop")
