@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -14,6 +15,11 @@ from friday_store.cli.output import Column, View, single
 from friday_store.cli.session import Refusal, Session, model_names
 from friday_store.cli.text import clean, short, size
 from friday_store.cli.versions import label, named
+
+if TYPE_CHECKING:
+    from friday_store.index import VersionRow
+    from friday_store.manifest import Artifact
+    from friday_store.registry import ModelRegistry
 
 _WRITTEN: Final = View(
     fields=("path", "size_bytes", "model_id", "model_name", "model_version", "serializer"),
@@ -39,30 +45,37 @@ _LOADED: Final = View(
 )
 
 
-@click.command(cls=Command, examples=["get aapl_1d", "get aapl_1d@production best.pkl --force"])
+@click.command(
+    cls=Command,
+    examples=["get aapl_1d", "get aapl_1d@production best.pkl --force", "get aapl_1d --attachment card.md"],
+)
 @click.argument("revision", shell_complete=model_names)
 @click.argument("dest", required=False, type=click.Path(path_type=Path))
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
+@click.option("--attachment", metavar="NAME", help="A file that is attached to it, instead of the model.")
 @click.pass_obj
-def get(session: Session, /, *, revision: str, dest: Path | None, force: bool) -> None:
+def get(session: Session, /, *, revision: str, dest: Path | None, force: bool, attachment: str | None) -> None:
     """Write a model's file without loading it.
 
-    DEST is a file or a folder; without it the file is called NAME-VERSION, with the suffix of its format.
+    DEST is a file or a folder; without it the file is called NAME-VERSION, with the suffix of its format, and an
+    attachment by its own name.
     """
-    from friday_store import serializer
     from friday_store.storage.local import publish_file
 
     registry = session.registry()
     row = named(registry, revision)
     artifact = registry.repository.artifact(registry.repository.manifest(row).artifact)
-    suffix = registry.plugins.serializer(artifact.serializer).suffix
-    own = Path(f"{row.model_name.rpartition('/')[2]}-{row.model_version}{suffix}")
+    if attachment is None:
+        suffix = registry.plugins.serializer(artifact.serializer).suffix
+        own = Path(f"{row.model_name.rpartition('/')[2]}-{row.model_version}{suffix}")
+    else:
+        own = Path(attachment.rpartition("/")[2])
     target = own if dest is None else dest / own if dest.is_dir() else dest
     if target.exists() and not force:
-        raise Refusal(f"{target} exists", 4, shlex.join(["friday-store", "get", "--force", revision, str(target)]))
-    parts = registry.repository.parts(artifact)
-    blocks = serializer.to_file(registry.plugins, artifact.serializer, artifact.format, parts)
-    written = publish_file(target, blocks, replace=force)
+        again = ["--attachment", attachment] if attachment is not None else []
+        hint = shlex.join(["friday-store", "get", "--force", *again, revision, str(target)])
+        raise Refusal(f"{target} exists", 4, hint)
+    written = publish_file(target, _blocks(registry, row, artifact, attachment), replace=force)
     record = {
         "path": str(target),
         "size_bytes": written,
@@ -72,6 +85,18 @@ def get(session: Session, /, *, revision: str, dest: Path | None, force: bool) -
         "serializer": artifact.serializer,
     }
     single(session, _WRITTEN, record, text=lambda found: clean(f"wrote {found['path']} ({size(found['size_bytes'])})"))
+
+
+def _blocks(
+    registry: ModelRegistry, row: VersionRow, artifact: Artifact, attachment: str | None
+) -> Iterable[bytes | memoryview]:
+    """Return the bytes of a model's native file, or of what is attached to it; verified."""
+    from friday_store import serializer
+
+    if attachment is not None:
+        return [registry.read_attachment(row.model_id, attachment)]
+    parts = registry.repository.parts(artifact)
+    return serializer.to_file(registry.plugins, artifact.serializer, artifact.format, parts)
 
 
 @click.command(cls=Command, examples=["load aapl_1d", "load aapl_1d@production --json"])

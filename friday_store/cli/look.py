@@ -176,6 +176,9 @@ def _described(record: Mapping[str, Any], above: str, *, environment: bool) -> s
     for name in sections:
         if record[name]:
             lines += ["", click.style(name, bold=True), *pairs(_items(record[name]), "  ")]
+    if record["attachments"]:
+        attached = [(name, size(count)) for name, count in record["attachments"]["files"].items()]
+        lines += ["", click.style("attachments", bold=True), *pairs(attached, "  ")]
     for part in record.get("files", []):
         lines += ["", click.style(clean(part["name"]), bold=True)]
         lines += pairs(

@@ -56,10 +56,25 @@ def facts(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> 
     return found
 
 
+def files(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, Path]:  # noqa: ARG001
+    """Return files to attach by name: ``NAME=FILE``, or a file by its own name."""
+    found: dict[str, Path] = {}
+    for text in values:
+        name, equals, path = text.partition("=")
+        name, file = (name, Path(path)) if equals and not Path(text).is_file() else (Path(text).name, Path(text))
+        if not file.is_file():
+            raise click.BadParameter(f"there is no file {str(file)!r}")
+        if name in found:
+            raise click.BadParameter(f"two files are called {name!r}; say NAME={file}")
+        found[name] = file
+    return found
+
+
 @click.command(
     cls=Command,
     examples=[
         "register model.pkl -n aapl_1d --metric auc=0.61 -t AAPL -m 'first try'",
+        "register model.pkl -n aapl_1d --attach rules.json --attach cards/first.json=rules.json",
         "register weights.npz -n weights --as 2.0.0 --alias production",
         "register model.onnx -n onnx_model --format file --bump minor --param depth=6",
         "register - -n rules --format json < rules.json",
@@ -78,6 +93,9 @@ def facts(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> 
 @click.option("--meta", "metadata", multiple=True, metavar="K=V", callback=facts, help="Anything else about it.")
 @click.option("-t", "--tag", "tags", multiple=True, metavar="TAG", help="A tag; may be repeated.")
 @click.option("--alias", "aliases", multiple=True, metavar="A", help="An alias that moves here.")
+@click.option(
+    "--attach", "attachments", multiple=True, metavar="[NAME=]FILE", callback=files, help="A file that belongs to it."
+)
 @click.option("-m", "--message", default="", metavar="MSG", help="What it is, in your words.")
 @click.pass_obj
 def register(

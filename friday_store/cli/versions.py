@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 FIELDS: Final = (
     "model_id", "model_name", "model_version", "model_type", "description", "status", "tags", "aliases", "metrics",
     "metadata", "hyperparameters", "training_data", "feature_importance", "pipeline_steps", "dependencies",
-    "environment", "evaluation", "input_schema", "contents", "parents", "author", "created_at", "updated_at",
-    "size_bytes", "serializer", "artifact", "origin",
+    "environment", "evaluation", "input_schema", "contents", "attachments", "parents", "author", "created_at",
+    "updated_at", "size_bytes", "serializer", "artifact", "origin",
 )  # fmt: skip
 VERSIONS: Final = View(
     fields=FIELDS,

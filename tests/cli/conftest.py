@@ -90,6 +90,7 @@ def _fill(work: Path) -> None:
             metrics={"auc": 0.61},
             hyperparameters={"depth": 6},
             metadata={"note": "plain"},
+            attachments={"card.md": b"# The second try\n"},
         )
         registry.register_model(np.arange(6.0), "weights_only", "0.1.0", serializer="numpy")
         registry.register_model({"gone": 1}, "gone", "1.0.0")

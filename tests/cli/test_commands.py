@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shlex
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -395,3 +396,34 @@ def test_register_makes_a_registry(work: Path, run: Run, home: Path) -> None:
     assert result.exit_code == 0
     assert result.stderr == f"note: this makes a new registry at {home}/registry\n"
     assert (home / "registry" / "friday-store.json").is_file()
+
+
+def test_attachments(work: Path, run: Run) -> None:
+    """Files are attached by their own names or others, shown with their sizes, and written out again."""
+    done = run("register", "model.pkl", "-n", "m", "--attach", "rules.json", "--attach", "cards/one.json=rules.json")
+    assert done.exit_code == 0, done.stderr
+    shown = run("show", "m").stdout
+    assert "cards/one.json" in shown
+    assert {"rules.json": 11, "cards/one.json": 11} == json.loads(run("show", "m", "--json").stdout)["attachments"][
+        "files"
+    ]
+    assert run("get", "m", "--attachment", "cards/one.json").exit_code == 0
+    assert '{"rsi": 14}' == Path("one.json").read_text()
+    refused = run("get", "m", "--attachment", "cards/one.json")
+    assert refused.exit_code == 4
+    again = refused.stderr.splitlines()[1].removeprefix("hint: friday-store ")
+    assert run(*shlex.split(again)).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        (("--attach", "none.txt"), 2), (("--attach", "rules.json", "--attach", "rules.json"), 2),
+        (("--attach", "../up=rules.json"), 2),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_attached(work: Path, run: Run, given: tuple[str, ...], code: int) -> None:
+    """A file that is not there, two of one name and a name that could escape are refused, and nothing is registered."""
+    assert code == run("register", "model.pkl", "-n", "m", *given).exit_code
+    assert run("show", "m").exit_code == 3
+    assert run("get", "aapl_1d", "--attachment", "none").exit_code == 3
