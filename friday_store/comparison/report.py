@@ -24,7 +24,7 @@ Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
 LINES: Final = 20
 PARAMETERS: Final = "Parameters"
 _PLACE: Final = re.compile(r"\[\d+\]")
-_IN_TREE: Final = re.compile(r"(?:^|\.)tree_[.(\[]")
+_IN_TREE: Final = re.compile(r"(?:^|\.)(?:tree_[.(\[]|_predictors\[\d+\]\[)")
 _OF_LINEAR: Final = re.compile(r"(?:^|\.)(?:coef_|intercept_)$")
 
 
@@ -48,7 +48,7 @@ def tables(diff: ModelDiff) -> Iterator[Table]:
     known = diff.behaviour.coefficients if diff.behaviour is not None else None
     yield coefficients(diff.coefficients if known is None else known)
     parts = [_part_line(part) for part in diff.parts if part.state != "same" and not part.described]
-    yield "Parts", ("part", "state", "array", "size", "new", "changed", "largest", "mean"), parts
+    yield "Parts", ("part", "state", "array", "size", "of it new", "changed", "largest", "mean"), parts
     yield "Inside", ("where", "before", "after", "largest"), list(_inside(diff))
 
 
@@ -93,7 +93,8 @@ def _part_line(part: PartDiff) -> tuple[str, ...]:
     gaps = (None, None) if numbers is None else (numbers.max_difference, numbers.mean_difference)
     most, mean = ("" if gap is None else f"{gap:.3g}" for gap in gaps)
     name = table.shown(part.path or part.name)
-    told = (array, table.size(size), table.size(part.changed), changed, most, mean)
+    fresh = table.size(part.changed) if part.shared else ""
+    told = (array, table.size(size), fresh, changed, most, mean)
     return name, part.state, *told
 
 
@@ -122,6 +123,10 @@ def _said(diff: ModelDiff) -> set[str]:
 def _group_line(pattern: str, values: Sequence[ValueDiff]) -> tuple[str, ...]:
     lines = [_value_line(value) for value in values]
     before, after = (_common([line[place] for line in lines]) for place in (1, 2))
+    numbers = [value.numbers for value in values if value.numbers is not None]
+    if len(numbers) == len(values):
+        before = _common([line[1].partition(" ")[0] for line in lines])
+        after = f"{sum(each.changed for each in numbers)} of {sum(each.elements for each in numbers)} differ"
     gaps = [value.numbers.max_difference for value in values if value.numbers and value.numbers.max_difference]
     return f"{table.shown(pattern)} x{len(values)}", before, after, table.shown(max(gaps, default=None))
 

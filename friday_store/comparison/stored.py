@@ -31,7 +31,9 @@ BLOCK: Final = 1 << 20
 _BATCH: Final = 32
 _CLASS: Final = "__class__"
 _HOLDER: Final = "(several values)"
-_TREE: Final = "sklearn.tree._tree.Tree"
+_TREES: Final = frozenset(
+    ("sklearn.tree._tree.Tree", "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor")
+)
 
 
 def diff(repository: Repository, old: VersionRow, new: VersionRow, steps: Iterable[StepDiff] = ()) -> ModelDiff:
@@ -235,7 +237,10 @@ class _Comparing:
 
     def trees(self, changed: Iterable[str]) -> Trees | None:
         """Return how many trees differ, a tree being changed if anything below its path is."""
-        old, new = ({path for path, kind in side.values.items() if kind == _TREE} for side in self.outlines)
+        old, new = (
+            {path for path, kind in side.values.items() if isinstance(kind, str) and kind in _TREES}
+            for side in self.outlines
+        )
         if not old and not new:
             return None
         known, touched = old | new, set()
@@ -283,8 +288,8 @@ def _below(path: str, owners: AbstractSet[str], side: Outline) -> bool:
 
 
 def _nodes(side: Outline, kind: str) -> int:
-    count = side.values.get(f"{_owner(kind)}.node_count")
-    return count if isinstance(count, int) else 0
+    nodes = side.arrays.get(f"{_owner(kind)}.nodes")
+    return 0 if nodes is None or not nodes.shape else nodes.shape[0]
 
 
 def _topmost(path: str, old: Outline, new: Outline) -> str:

@@ -352,6 +352,20 @@ def test_a_hundred_like_places_are_one_line(operations: ModelOperations) -> None
     assert max(map(len, text.splitlines())) <= 80
 
 
+def test_trees_of_histogram_boosting(operations: ModelOperations) -> None:
+    """They are counted too, with their nodes, although scikit-learn keeps them elsewhere."""
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    draw = np.random.default_rng(1)
+    features = draw.standard_normal((100, 3))
+    models = [HistGradientBoostingRegressor(max_iter=n, random_state=0).fit(features, features[:, 0]) for n in (3, 5)]
+    found = diff(operations, *models).trees
+    assert found is not None
+    assert (3, 5, 3, 0, 2, 0) == tuple(vars(found).values())[:6]
+    nodes = [sum(tree.get_n_leaf_nodes() * 2 - 1 for (tree,) in model._predictors) for model in models]
+    assert nodes == [found.nodes_before, found.nodes_after]
+
+
 def test_texts_are_told_by_what_came_and_went(operations: ModelOperations) -> None:
     """A list or array of texts is one value, so what comes after a name that went away is not told as changed."""
     before = {"names": np.array(["a", "b", "c"], dtype=object), "order": ["x", "y"]}
