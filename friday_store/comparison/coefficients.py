@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from friday_store.comparison.arrays import Array
 from friday_store.comparison.outlines import Outline
+from friday_store.comparison.versions import same
 
+_MOST: Final = 100_000
+"""More than so many coefficients are told as one array."""
 _COEF: Final = "coef_"
 _INTERCEPT: Final = "intercept_"
 _INTERCEPTED: Final = "(intercept)"
@@ -40,7 +44,9 @@ def differing(before: Mapping[str, float], after: Mapping[str, float]) -> tuple[
     """Return the coefficients that differ, in the newer model's order."""
     names = dict.fromkeys((*after, *before))
     return tuple(
-        Coefficient(name, before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)
+        Coefficient(name, before.get(name), after.get(name))
+        for name in names
+        if not same(before.get(name), after.get(name))
     )
 
 
@@ -91,7 +97,8 @@ def _tail(path: str) -> str:
 
 
 def _usable(array: Array) -> bool:
-    return isinstance(array.data, bytes) and array.dtype.kind in "biuf" and len(array.shape) in (1, 2)
+    small = isinstance(array.data, bytes) and math.prod(array.shape) <= _MOST
+    return small and array.dtype.kind in "biuf" and len(array.shape) in (1, 2)
 
 
 def _numbers(array: Array) -> Any:
@@ -105,7 +112,7 @@ def _numbers(array: Array) -> Any:
 def _intercept(model: Outline, owner: str) -> Any:
     array = model.arrays.get(f"{owner}{_INTERCEPT}")
     if array is not None:
-        return _numbers(array) if isinstance(array.data, bytes) else []
+        return _numbers(array) if _usable(array) else []
     value = model.values.get(f"{owner}{_INTERCEPT}")
     return value if isinstance(value, int | float) else []
 
@@ -121,7 +128,8 @@ def _features(model: Outline, owner: str) -> Sequence[str]:
         return []
     before = [f"{above}[{name!r}]" for name in steps]
     before = before[: before.index(owner.removesuffix("."))] if owner.removesuffix(".") in before else []
-    if not before or any(model.values.get(f"{step}.__class__") not in _SAME_NAMES for step in before):
+    classes = [model.values.get(f"{step}.__class__") for step in before]
+    if not before or not all(isinstance(name, str) and name in _SAME_NAMES for name in classes):
         return []
     first = model.values.get(f"{before[0]}.feature_names_in_")
     return first if isinstance(first, list) else []

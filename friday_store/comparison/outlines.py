@@ -113,8 +113,8 @@ def _pickled(data: memoryview) -> Iterator[_Found]:
 
 def _texts(value: Any) -> list[str] | None:
     """Return a list or an array of texts; None for anything else."""
-    if isinstance(value, Made) and value.by in REBUILDS and isinstance(value.state, tuple) and len(value.state) == 5:
-        value = value.state[4]
+    if isinstance(value, Made) and isinstance(value.by, Global) and value.by in REBUILDS:
+        value = value.state[4] if isinstance(value.state, tuple) and len(value.state) == 5 else None
     if isinstance(value, list | tuple) and value and all(isinstance(item, str) for item in value):
         return [str(_shown(item)) for item in value]
     return None

@@ -7,6 +7,7 @@ import math
 import pickle
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from friday_store import Comparison, ModelOperations
-from friday_store.comparison import compare, outlines, pickles
+from friday_store.comparison import coefficients, compare, outlines, pickles
 from friday_store.comparison.arrays import array_of, dtype_of, scalar_of
 from friday_store.comparison.versions import same
 from friday_store.index.mirror import SECTIONS
@@ -169,8 +170,14 @@ def blocks(array: np.ndarray[Any, Any]) -> list[memoryview]:
     return [data[at : at + BLOCK] for at in range(0, len(data), BLOCK)]
 
 
+linear = SimpleNamespace(coef_=np.arange(2.0), intercept_=np.ones(1), feature_names_in_=np.array(["a", "b"], dtype="O"))
 sound = pickle.dumps(
-    {"a": np.arange(6.0), "b": [np.float32(1), {"c": (1, "x")}], "d": np.zeros(2, dtype=[("x", "i4"), ("y", "f8")])},
+    {
+        "steps": [("scale", SimpleNamespace()), ("linear", linear)],
+        "a": np.arange(6.0),
+        "b": [np.float32(1), {"c": (1, "x")}],
+        "d": np.zeros(2, dtype=[("x", "i4"), ("y", "f8")]),
+    },
     protocol=5,
 )
 
@@ -189,5 +196,7 @@ def test_no_pickle_breaks_the_reader(changes: list[tuple[int, int]]) -> None:
     for reader in (array_of, dtype_of, scalar_of):
         reader(tree)
     artifact = Artifact("pickle5", 1, (PartEntry("pickle", len(broken), bytes(32)),))
-    found = outlines.outline(artifact, memoryview(bytes(broken)))
+    found, intact = (outlines.outline(artifact, memoryview(bytes(data))) for data in (broken, sound))
     assert set(found.values) | set(found.arrays) <= set(found.above)
+    assert () == coefficients.stored(intact, intact)
+    coefficients.stored(intact, found)
