@@ -80,6 +80,7 @@ _TUNING: Final = ("none", "grid")
 @click.option("--budget", type=float, metavar="SECONDS", help="Begin nothing after that time.")
 @click.option("--again", is_flag=True, help="Also train what is registered already.")
 @click.option("--promote", is_flag=True, help="Move production to what is better on the same rows.")
+@click.option("--keep", type=click.IntRange(1), metavar="N", help="Then keep N versions of each, and the best one.")
 @click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write an HTML report.")
 @click.pass_context
 def train(
@@ -99,6 +100,7 @@ def train(
     budget: float | None,
     again: bool,
     promote: bool,
+    keep: int | None,
     report: Path | None,
 ) -> None:
     """Train models on market data.
@@ -131,6 +133,9 @@ def train(
         for row in results.with_status("trained"):
             decision = trainer.promote_if_better(str(row.model_name))
             session.say("promoted" if decision.promoted else "kept", f"{row.model_name}: {decision.reason}")
+    if keep is not None:
+        gone = sum(not fate.kept for fate in trainer.prune(keep))
+        session.say("deleted", f"{gone} old versions; friday-store restore brings them back")
     if report is not None:
         trainer.write_report(report, results=results)
         session.say("report", str(report))

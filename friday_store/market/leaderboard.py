@@ -17,6 +17,7 @@ _SCORES: Final = {"classification": ("accuracy", "baseline_accuracy"), "regressi
 _COLUMNS: Final = {
     **dict.fromkeys(("symbol", "timeframe", "target_type"), "str"),
     "forecast_horizon": "int64",
+    "task": "str",
     "rank": "int64",
     **dict.fromkeys(("model_type", "model_name", "model_version"), "str"),
     "production": "bool",
@@ -51,7 +52,7 @@ def leaderboard(
         forecast_horizon: See there.
 
     Returns:
-        Columns symbol, timeframe, target_type, forecast_horizon, rank (1 is best), model_type, model_name,
+        Columns symbol, timeframe, target_type, forecast_horizon, task, rank (1 is best), model_type, model_name,
         model_version, production, skill, metric, score and naive (that metric of the model and of the naive
         forecast), fold_mean and fold_std (the metric's in walk-forward folds; NaN without), tried (configurations),
         test_rows, test_first, test_last, model_id. The types are the same when it is empty.
@@ -82,7 +83,7 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
     values = folds(record, metric)
     spread = pd.Series(values, dtype="float64")
     return {
-        **{name: market[name] for name in (*QUESTION, "model_type")},
+        **{name: market[name] for name in (*QUESTION, "task", "model_type")},
         **{name: record[name] for name in ("model_name", "model_version", "model_id")},
         "production": "production" in record["aliases"],
         "skill": metrics.get("skill"),

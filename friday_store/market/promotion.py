@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 SAME: Final = "same hold-out"
 MIN_ROWS: Final = 20
-_USUAL: Final = {"classification": "balanced_accuracy", "regression": "rmse"}
+USUAL: Final = {"classification": "balanced_accuracy", "regression": "rmse"}
+"""The metric of each task that decides when none is named."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def promote_if_better(
     new = registry.get_model_metadata(candidate or f"{model_name}@latest")
     if new["model_name"] != model_name:
         raise InvalidValueError(f"{candidate} is a version of {new['model_name']}, not of {model_name}")
-    metric = metric or _USUAL[market_of(new)["task"]]
+    metric = metric or USUAL[market_of(new)["task"]]
     higher = higher_is_better(metric)
     old = next((each for each in registry.get_model_versions(model_name) if alias in each["aliases"]), None)
     contest = {"candidate": new} if old is None else {"candidate": new, "incumbent": old}

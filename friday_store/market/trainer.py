@@ -15,7 +15,7 @@ from friday_store.market.fitting import fit
 from friday_store.market.leaderboard import leaderboard
 from friday_store.market.ledger import Ledger
 from friday_store.market.prediction import forecast_of
-from friday_store.market.promotion import SAME, promote_if_better
+from friday_store.market.promotion import SAME, USUAL, promote_if_better
 from friday_store.market.records import model_file, register, write_evaluations, write_models
 from friday_store.market.results import Job, ResultRow, Results
 from friday_store.market.runs import NoSource, Options, Outcome, Source
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from friday_store.market.evaluation import Evaluation
     from friday_store.market.prediction import Forecast
     from friday_store.market.promotion import Promotion
+    from friday_store.registry.retention import Fate
 
     Files = dict[str, dict[str, list[Path]]]
 
@@ -369,6 +370,29 @@ class MarketDataModelTrainer:
     def leaderboard(self, **question: Any) -> pd.DataFrame:
         """Return the registered models ranked at each question; see :func:`.leaderboard.leaderboard`."""
         return leaderboard(self._opened(), **question)
+
+    def prune(self, keep_last: int, keep_best: int = 1, *, dry_run: bool = False, **question: Any) -> list[Fate]:
+        """Delete old versions of market models, in one transaction, and return what became of each version and why.
+
+        Of each model the newest stay, the best by the task's usual metric on their own hold-outs, and whatever an
+        alias names. ``registry.restore_model`` brings back what went, until garbage is collected.
+
+        Args:
+            keep_last: How many of the newest versions of each model stay.
+            keep_best: How many of the best.
+            dry_run: Change nothing.
+            **question: Only models that answer it, as for :meth:`leaderboard`.
+
+        Raises:
+            InvalidValueError: A number is negative, or both are 0.
+        """
+        registry, board = self._opened(), self.leaderboard(**question)
+        fates: list[Fate] = []
+        with registry.transaction("prune market models"):
+            for name, task in zip(board["model_name"], board["task"], strict=True):
+                best = [(USUAL[task], keep_best)] if keep_best else []
+                fates += registry.prune(name, keep_last=keep_last, keep_best=best, dry_run=dry_run)
+        return fates
 
     def write_report(self, path: Path | str, **options: Any) -> Path:
         """Write one HTML file with the leaderboard and plots; see :func:`.report.write_report`.

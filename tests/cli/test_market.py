@@ -46,9 +46,10 @@ def test_train_tells_failures_by_its_exit_code(market: Path, run: Run) -> None:
 
 def test_train_promotes_and_reports(market: Path, run: Run) -> None:
     """--promote tells each decision on stderr, and --report writes the page."""
-    result = run(*ASKED, "--promote", "--report", "night.html", "--tune", "grid", "--budget", "600")
+    result = run(*ASKED, "--promote", "--report", "night.html", "--tune", "grid", "--budget", "600", "--keep", "3")
     assert 0 == result.exit_code, result.stderr
     assert 2 == result.stderr.count("on the same 50 rows") + result.stderr.count("on the same 49 rows")
+    assert "deleted: 0 old versions" in result.stderr
     page = (market / "night.html").read_text()
     assert page.startswith("<!doctype html>")
     assert "ACME 1d return, 2 bars ahead" in page

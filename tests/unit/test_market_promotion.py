@@ -188,3 +188,17 @@ def test_an_alias_that_moves_meanwhile_is_left_alone(
         trainer.promote_if_better(NAME)
     assert production(registry) == "1.0.0"
     assert "promotion" not in registry.get_model_metadata(f"{NAME}:1.0.1")["evaluation"]
+
+
+def test_old_versions_go_by_rule(trainer: MarketDataModelTrainer, registry: ModelRegistry) -> None:
+    """The newest stay, and the best, and what an alias names; a rehearsal says the same and deletes nothing."""
+    for rows, told in ((600, 0.5), (610, 0.9), (620, 0.1), (630, 0.1), (640, 0.1)):
+        trained(trainer, processed(rows, told=told))
+    registry.set_alias(f"{NAME}:1.0.0", "audit")
+    rehearsed = trainer.prune(keep_last=1, dry_run=True)
+    assert 5 == len(registry.get_model_versions(NAME))
+    assert rehearsed == trainer.prune(keep_last=1)
+    assert ["1.0.4", "1.0.1", "1.0.0"] == [each["model_version"] for each in registry.get_model_versions(NAME)]
+    assert [] == trainer.prune(keep_last=1, symbol="Y")
+    with pytest.raises(InvalidValueError):
+        trainer.prune(keep_last=0, keep_best=0)
