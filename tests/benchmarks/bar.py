@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Unit: TypeAlias = Literal["seconds", "bytes", "per second", "requests", "share"]
+Unit: TypeAlias = Literal["seconds", "bytes", "per second", "requests", "share", "models"]
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ GROUPS: Final = {
     "forest": ("forest",),
     "cli": ("cli",),
     "services": ("services",),
+    "market": ("market", "market-tiny"),
     **sync_bars.GROUPS,
 }
 SIDES: Final = {
@@ -28,6 +29,8 @@ SIDES: Final = {
     "forest": ("floor", "ours", "joblib", "bentoml", "mlflow"),
     "cli": ("floor", "ours", "bentoml", "mlflow"),
     "services": ("ours",),
+    "market": ("ours",),
+    "market-tiny": ("ours",),
     **sync_bars.SIDES,
 }
 _PEERS: Final = ("joblib", "bentoml", "mlflow")
@@ -93,5 +96,10 @@ BARS: Final = (
     Bar("services", "share read, more trees", limit=0.01, unit="share"),
     Bar("services", "diff, other values"),
     Bar("services", "share read, other values", limit=0.01, unit="share"),
+    Bar("market", "train and register", "ours", "bare loop of fit", 1.1),
+    Bar("market", "registering, of the training", limit=0.02, unit="share"),
+    Bar("market", "lost", limit=0, unit="models"),
+    Bar("market-tiny", "rate", unit="per second"),
+    Bar("market-tiny", "lost", limit=0, unit="models"),
     *sync_bars.BARS,
 )

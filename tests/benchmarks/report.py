@@ -114,7 +114,7 @@ def _shown(value: float | None, unit: Unit) -> str:
         return f"{value / 2**20:,.1f} MiB"
     if unit == "share":
         return f"{100 * value:.2f} %"
-    if unit == "requests":
+    if unit in ("requests", "models"):
         return f"{value:,.0f}"
     if unit == "per second":
         return f"{value:,.0f}/s"

@@ -18,6 +18,7 @@ import pytest
 from friday_store.default_plugins.estimators import builtin_trainers
 from friday_store.errors import InvalidValueError, StorageError
 from friday_store.market import MarketDataModelTrainer
+from friday_store.market.demo_data import stocks
 from friday_store.market.features import prepare_ohlcv, write_processed
 from friday_store.plugins import Plugins
 from friday_store.registry import ModelRegistry
@@ -300,3 +301,76 @@ def test_a_dask_cluster_does_the_same(folder: Path, registry: ModelRegistry, tmp
         MarketDataModelTrainer(folder, registry=alone).train_models_for_all_symbols(**ASKED)
         for record in alone.list_models():
             assert record["artifact"] == registry.get_model_metadata(record["model_name"])["artifact"]
+
+
+_CREW = """
+import sys
+from friday_store.market import MarketDataModelTrainer
+from friday_store.plugins import Plugins
+from friday_store.registry import ModelRegistry
+data, registry, horizons, *symbols = sys.argv[1:]
+trainer = MarketDataModelTrainer(data, registry=ModelRegistry(registry, plugins=Plugins(())), min_rows=20)
+targets = ["return", "price_direction"]
+rows = trainer.train_models_for_all_symbols(symbols, "1d", targets, list(range(1, int(horizons) + 1)), "linear")
+print(len(rows.with_status("trained")))
+"""
+
+
+@pytest.mark.parametrize(
+    ("symbols", "horizons"), [(2, 5), pytest.param(25, 50, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]
+)
+def test_two_processes_lose_no_model(tmp_path: Path, registry: ModelRegistry, symbols: int, horizons: int) -> None:
+    """Tiny models trained in two processes at a time all end up in one registry (5,000 in the long form)."""
+    crews = [[f"{crew}{place}" for place in range(symbols)] for crew in "AB"]
+    for seed, symbol in enumerate(symbol for crew in crews for symbol in crew):
+        write_processed(prepare_ohlcv(bars(200, seed)), tmp_path / "data", symbol, "1d")
+    place = [str(tmp_path / "data"), registry.url, str(horizons)]
+    started = [
+        subprocess.Popen([sys.executable, "-c", _CREW, *place, *crew], stdout=subprocess.PIPE, text=True)
+        for crew in crews
+    ]
+    trained = [int(each.communicate()[0]) for each in started]
+    assert [symbols * horizons * 2] * 2 == trained
+    assert sum(trained) == len(registry.list_models())
+    assert 2 * symbols == transactions(registry).count("register models")
+    assert [] == registry.fsck()
+
+
+class _Timed(ModelRegistry):
+    """A registry that adds up how long it registers."""
+
+    spent = 0.0
+
+    def register_models(self, models: Any) -> list[str]:
+        """Register, and count the processor's time."""
+        start = time.process_time()
+        ids = super().register_models(models)
+        self.spent += time.process_time() - start
+        return ids
+
+
+@pytest.mark.parametrize(
+    ("horizons", "models"),
+    [
+        ([1], ["ridge", "hist_gradient_boosting"]),
+        pytest.param(
+            [1, 5, 10],
+            ["ridge", "random_forest", "gradient_boosting", "hist_gradient_boosting"],
+            marks=[pytest.mark.slow, pytest.mark.timeout(3600)],
+        ),
+    ],
+)
+def test_the_demo_data_lose_no_job(tmp_path: Path, horizons: list[int], models: list[str]) -> None:
+    """Five symbols, three targets, every horizon and family: a row each, and registering is a small part of it all."""
+    pytest.importorskip("bokeh_sampledata")
+    for symbol, raw in stocks().items():
+        write_processed(prepare_ohlcv(raw), tmp_path / "data", symbol, "1d")
+    targets = ["price_direction", "volatility", "next_close"]
+    with _Timed(tmp_path / "registry", plugins=Plugins(())) as registry:
+        trainer = MarketDataModelTrainer(tmp_path / "data", registry=registry, n_jobs=2)
+        results = trainer.train_models_for_all_symbols(None, "1d", targets, horizons, models)
+        assert 5 * 3 * len(horizons) * len(models) == len(results)
+        few = results.with_status("skipped")
+        assert {"FB"} == {row.symbol for row in few}
+        assert len(results) - len(few) == len(results.with_status("trained")) == len(registry.list_models())
+        assert registry.spent < 0.05 * sum(row.seconds for row in results)
