@@ -183,11 +183,12 @@ def _finite(forecast: Any) -> Any:
 
 
 def _split_record(samples: Samples, train: slice, test: slice, test_size: float) -> dict[str, Any]:
-    times = [_time(value) for value in samples.labels.index]
+    times = samples.labels.index
     record: dict[str, Any] = {"test_size": test_size, "gap": samples.gap}
     for name, part in (("train", train), ("test", test)):
         chosen = times[part]
-        record |= {f"{name}_rows": len(chosen), f"{name}_first": chosen[0], f"{name}_last": chosen[-1]}
+        record |= {f"{name}_rows": len(chosen)}
+        record |= {f"{name}_first": _time(chosen[0]), f"{name}_last": _time(chosen[-1])}
     return record
 
 
