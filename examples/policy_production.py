@@ -1,4 +1,4 @@
-"""A policy plugin: ``production`` moves only to versions that are good enough, and that somebody stands for who may.
+"""A policy plugin: ``production`` moves only to versions that are good enough and signed by somebody who may.
 
 Installed under the entry-point group ``friday_store`` it holds for every change that this machine makes, pulls among
 them. Another machine needs it too.
@@ -8,21 +8,16 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
-from friday_store import GateError, ModelRegistry, hookimpl
+from friday_store import GateError, ModelRegistry, hookimpl, signing
 from friday_store.hookspecs import RefUpdate
 from friday_store.plugins import Plugins
+from friday_store.trust.identity import Identity
 
 METRIC: Final = "accuracy"
 LEAST: Final = 0.55
-MAY: Final = {"ann@lab"}
-
-
-def signers(version: Mapping[str, Any]) -> set[str]:
-    """Return who stands for a version: its author, as the record says. The one place to ask for more."""
-    return {version["author"]}
+MAY: set[bytes] = set()  # public keys, as signing.parsed reads what `friday-store identity` shows
 
 
 @hookimpl
@@ -34,16 +29,18 @@ def before_ref_update(update: RefUpdate) -> None:
     name = f"{version['model_name']}:{version['model_version']}"
     if not version["metrics"].get(METRIC, 0.0) >= LEAST:
         raise GateError(f"{name} is not for production: {METRIC} is not known to be {LEAST} or more", plugin="policy")
-    if not signers(version) & MAY:
-        raise GateError(f"{name} is not for production: none of {', '.join(sorted(MAY))} signed it", plugin="policy")
+    if not MAY & signing.signers(signing.MANIFEST, version["payload"], version["signatures"]):
+        raise GateError(f"{name} is not for production: nobody who may has signed it", plugin="policy")
 
 
 def main() -> None:
-    """Try to promote three versions, of which the last may be."""
+    """Try to promote three versions by two people, of which the last may be."""
     plugins = Plugins((), extra={"policy": sys.modules[__name__]})
+    ann, bob = Identity(None, "ann"), Identity(None, "bob")
+    MAY.add(ann.key().public)
     with tempfile.TemporaryDirectory() as folder:
-        for actor, accuracy in (("ann@lab", 0.51), ("bob@home", 0.60), ("ann@lab", 0.57)):
-            with ModelRegistry(folder + "/models", plugins=plugins, actor=actor) as registry:
+        for identity, accuracy in ((ann, 0.51), (bob, 0.60), (ann, 0.57)):
+            with ModelRegistry(folder + "/models", plugins=plugins, identity=identity) as registry:
                 registry.register_model({"threshold": accuracy}, "signal", metrics={METRIC: accuracy})
                 try:
                     registry.promote("signal")

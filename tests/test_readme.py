@@ -134,6 +134,14 @@ def test_plugin_hooks_are_documented() -> None:
     assert specified == documented
 
 
+def test_the_example_of_a_policy_holds(tmp_path: Path) -> None:
+    """The policy lets one of three versions become production: the one that is good enough and signed by who may."""
+    script = ROOT / "examples" / "policy_production.py"
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert ["1.0.0", "1.0.1", "1.0.2"] == re.findall(r"1\.0\.\d", done.stdout)
+    assert ["refused", "refused", "production"] == [line.split()[0].strip(":") for line in done.stdout.splitlines()]
+
+
 def test_the_example_of_a_plugin_is_short() -> None:
     """A complete plugin takes less than 40 lines."""
     lines = (ROOT / "examples" / "plugin_rules.py").read_text().splitlines()
