@@ -10,10 +10,11 @@ Parts, of format 1:
     The other members of its archive, such as arrays in NumPy's ``.npy``, by those numbers. What lies between the fields
     of a record, as in the nodes of a tree, is zero: it is whatever was in memory before.
 
-Loading makes objects only of the types that skops trusts and of :data:`friday_store_skops.types.TYPES`, a list in this
-package; a plugin of your own may return ``Skops(types=[…])`` with more, under another name. The list is never read from
-the model, and what is not on it is refused when it is written too. A ``.skops`` file is taken apart only if its members
-are as large as they say, not more than 4 GiB, and not packed more than 200 to 1.
+A model made of types that skops trusts and of :data:`friday_store_skops.types.TYPES`, a list in this package, loads
+wherever it came from. One with other types loads where you made it or trust it, or where they are on your own list
+(``friday-store trust``): :meth:`Skops.types` names them, and the core asks. No list is ever read from the model. A
+``.skops`` file is taken apart only if its members are as large as they say, not more than 4 GiB, and not packed more
+than 200 to 1.
 """
 
 from __future__ import annotations
@@ -41,22 +42,14 @@ _DEEPEST: Final = 400
 
 
 class Skops:
-    """See the module.
+    """See the module."""
 
-    Args:
-        types: Full names of types to make besides those of this package.
-        name: What to call the format, where it has types of its own.
-    """
-
+    name = "skops"
     format = 1
     safety: Safety = "typed"
     deterministic = True
     suffix = ".skops"
     requires = ("skops>=0.13", "scikit-learn")
-
-    def __init__(self, types: Iterable[str] = (), name: str = "skops") -> None:
-        self.name = name
-        self._types = [*TYPES, *types]
 
     def accepts(self, model: object) -> bool:  # noqa: ARG002 - when asked for: pickle5 is six times as fast
         return False
@@ -69,7 +62,6 @@ class Skops:
             data = skops.io.dumps(model)
         except (UnsupportedTypeException, TypeError, AttributeError, ValueError, RecursionError) as error:
             raise SerializationError(f"skops cannot write the {type(model).__qualname__}: {error}") from error
-        self._require_types(data, type(model).__qualname__)
         return _parts(_members(memoryview(data)))
 
     def load(self, parts: Mapping[str, memoryview], format: int) -> Any:  # noqa: A002 - the recorded word
@@ -78,8 +70,14 @@ class Skops:
         if format > self.format:
             raise SerializationError(f"skops parts of format {format}; this release reads {self.format}")
         data = b"".join(self.to_file(parts))
-        self._require_types(data, "model")
-        return skops.io.loads(data, trusted=self._types)
+        return skops.io.loads(data, trusted=skops.io.get_untrusted_types(data=data))
+
+    def types(self, parts: Mapping[str, memoryview]) -> list[str]:
+        """Return the types that the parts would make, beyond those that skops and this package trust."""
+        import skops.io
+
+        found: list[str] = skops.io.get_untrusted_types(data=b"".join(self.to_file(parts)))
+        return [name for name in found if name not in TYPES]
 
     def check(self, parts: Mapping[str, memoryview]) -> None:
         schema = _schema(parts.get(_SCHEMA, memoryview(b"")))
@@ -111,16 +109,6 @@ class Skops:
         parts = _parts(_members(data))
         self.check({part.name: part.view() for part in parts})
         return parts
-
-    def _require_types(self, data: bytes, what: str) -> None:
-        import skops.io
-
-        strange = [name for name in skops.io.get_untrusted_types(data=data) if name not in self._types]
-        if strange:
-            raise SerializationError(
-                f"the {what} is made of types that are not on the list of this format: {', '.join(sorted(strange))}",
-                hint="look at them; a plugin of your own can return Skops(types=[…], name=…) with them on its list",
-            )
 
 
 @hookimpl

@@ -7,11 +7,13 @@ import io
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import skops.io
+from sklearn.cluster import Birch
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -19,8 +21,10 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from friday_store import SerializationError
+from friday_store import ModelRegistry, SerializationError, UntrustedArtifactError
+from friday_store.plugins import Plugins
 from friday_store.testing import SerializerTests
+from friday_store.trust import TrustStore
 from friday_store_skops import TYPES, Skops
 
 RANDOM = np.random.default_rng(19)
@@ -57,6 +61,10 @@ class TestSkops(SerializerTests):
     def predict(self, model: Any) -> Any:
         """Predictions and parameters."""
         return repr(model), model.predict_proba(X)
+
+    def unwritable(self) -> Any:
+        """An estimator that skops knows it cannot write."""
+        return Birch()
 
 
 def parts_of(model: Any) -> dict[str, bytes]:
@@ -107,16 +115,19 @@ def strange(values: Any) -> Any:
     return values
 
 
-def test_types_that_are_not_listed() -> None:
-    """They are named when a model is written and when one is read, and made by nobody but a list of one's own."""
-    model = FunctionTransformer(strange).fit(X)
-    with pytest.raises(SerializationError, match="strange"):
-        Skops().dump(model)
-    own = Skops(types=[f"{__name__}.strange"], name="own")
-    parts = {part.name: part.view() for part in own.dump(model)}
-    assert isinstance(own.load(parts, 1), FunctionTransformer)
-    with pytest.raises(SerializationError, match="strange"):
-        Skops().load(parts, 1)
+def test_types_of_a_strangers_model(tmp_path: Path) -> None:
+    """A stranger's model of listed types loads; one with others is refused and they are named, until they are too."""
+    listed, other = make_pipeline(StandardScaler(), Ridge()).fit(X, Y), FunctionTransformer(strange).fit(X)
+    theirs = ModelRegistry(tmp_path / "theirs", plugins=Plugins(["skops"]), trust=TrustStore(None))
+    for name, model in (("listed", listed), ("other", other)):
+        theirs.register_model(model, name, serializer="skops")
+    trust = TrustStore(None)
+    ours = ModelRegistry.clone(tmp_path / "theirs", tmp_path / "ours", plugins=Plugins(["skops"]), trust=trust)
+    np.testing.assert_array_equal(listed.predict(X), ours.load_model("listed").predict(X))
+    with pytest.raises(UntrustedArtifactError, match=r"strange"):
+        ours.load_model("other")
+    trust.add("types", f"{strange.__module__}.strange")
+    assert isinstance(ours.load_model("other"), FunctionTransformer)
 
 
 @pytest.mark.parametrize("name", TYPES)
