@@ -26,6 +26,8 @@ hookimpl = pluggy.HookimplMarker("friday_store")
 
 Safety = Literal["data", "typed", "code"]
 Task = Literal["regression", "classification"]
+Folds = Sequence[tuple[Any, Any]]
+"""Numbers of the rows to train on and to score on, as arrays."""
 
 
 class Part(NamedTuple):
@@ -304,6 +306,61 @@ class Target(Protocol):
         """
 
 
+class Trial(NamedTuple):
+    """One set of parameters that a search tried.
+
+    Attributes:
+        params: The parameters, by the names of the search space.
+        scores: What each fold gave, the higher the better.
+        complete: Whether every fold was trained on all of its rows; only such a trial can be the best.
+    """
+
+    params: Mapping[str, Any]
+    scores: Sequence[float]
+    complete: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """What a tuner is asked to find: the parameters with the highest mean score over the folds.
+
+    Attributes:
+        estimator: Unfitted; to be cloned and given parameters by ``set_params``.
+        space: The values to try for each parameter.
+        features: The training rows, oldest first.
+        labels: Their labels.
+        folds: For each fold the numbers of the rows to train on and of the rows to score on, each ascending and so
+            oldest first. They go forward in time and are purged: a tuner must use them as they are, or train on a part
+            of a fold's training rows, never on others.
+        scoring: ``scoring(fitted, features, labels)`` is the score of a fold, the higher the better.
+        seed: For whatever the tuner draws; equal searches give equal trials.
+        trials: How many candidates to try, where the tuner chooses them.
+    """
+
+    estimator: Any
+    space: Mapping[str, Sequence[Any]]
+    features: pd.DataFrame
+    labels: pd.Series[Any]
+    folds: Folds
+    scoring: Any
+    seed: int
+    trials: int
+
+
+@runtime_checkable
+class Tuner(Protocol):
+    """A search for parameters, for the market trainer.
+
+    Attributes:
+        name: Lower-case word by which users ask for it, such as ``optuna``.
+    """
+
+    name: str
+
+    def search(self, search: Search) -> Iterable[Trial]:
+        """Return everything that was tried, in order; of equal means the first is the best."""
+
+
 @dataclass
 class Draft:
     """A version about to be registered, as ``before_register`` sees it.
@@ -426,6 +483,11 @@ def register_trainers() -> Iterable[Trainer]:  # type: ignore[empty-body]
 @hookspec
 def register_targets() -> Iterable[Target]:  # type: ignore[empty-body]
     """Return what this plugin makes it possible to predict."""
+
+
+@hookspec
+def register_tuners() -> Iterable[Tuner]:  # type: ignore[empty-body]
+    """Return the searches for parameters that this plugin adds to the market trainer."""
 
 
 @hookspec

@@ -19,7 +19,7 @@ import pluggy
 
 from friday_store import default_plugins, hookspecs
 from friday_store.errors import GateError, PluginError
-from friday_store.hookspecs import Serializer, Target, Trainer
+from friday_store.hookspecs import Serializer, Target, Trainer, Tuner
 
 GROUP: Final = "friday_store"
 BUILT_IN: Final = "friday-store"
@@ -137,6 +137,18 @@ class Plugins:
             PluginError: Nothing installed provides it.
         """
         return self._one("predicts", name, self.targets())
+
+    def tuners(self) -> dict[str, Tuner]:
+        """Return every search for parameters by its name."""
+        return self._registered("tuner", Tuner)
+
+    def tuner(self, name: str) -> Tuner:
+        """Return a search for parameters.
+
+        Raises:
+            PluginError: Nothing installed provides it.
+        """
+        return self._one("tunes by", name, self.tuners())
 
     def _registered(self, word: str, protocol: Any) -> dict[str, Any]:
         """Return what the hook ``register_<word>s`` gives, by its name; built-in ones first, and none shadows another.

@@ -54,7 +54,6 @@ _FORECAST: Final = View(
     ),
     id="model_id",
 )  # fmt: skip
-_TUNING: Final = ("none", "grid")
 
 
 @click.command(
@@ -73,7 +72,8 @@ _TUNING: Final = ("none", "grid")
 @click.option("--target", "targets", multiple=True, metavar="T", help="Such as price_direction; may be repeated.")
 @click.option("--horizon", "horizons", multiple=True, type=int, metavar="N", help="Bars ahead; may be repeated.")
 @click.option("--model", "models", multiple=True, metavar="M", help="Such as random_forest; may be repeated.")
-@click.option("--tune", type=click.Choice(_TUNING), default="none", show_default=True, help="How to search parameters.")
+@click.option("--tune", default="none", metavar="HOW", help="none, grid, random, halving, or a plugin's tuner.")
+@click.option("--walk-forward", type=int, metavar="N", help="Evaluate over N folds besides the hold-out.")
 @click.option("-j", "--jobs", type=int, metavar="N", help="Processes; -1 for one on each core.")
 @click.option("--test-size", type=float, default=0.2, show_default=True, metavar="F", help="Share of rows to test on.")
 @click.option("--seed", type=int, default=42, show_default=True, metavar="N", help="Seed of every estimator.")
@@ -94,6 +94,7 @@ def train(
     horizons: Sequence[int],
     models: Sequence[str],
     tune: str,
+    walk_forward: int | None,
     jobs: int | None,
     test_size: float,
     seed: int,
@@ -117,7 +118,13 @@ def train(
 
         plots.available()
     trainer = MarketDataModelTrainer(
-        data, registry=registry, n_jobs=jobs, test_size=test_size, random_state=seed, progress=_teller(session)
+        data,
+        registry=registry,
+        n_jobs=jobs,
+        test_size=test_size,
+        random_state=seed,
+        progress=_teller(session),
+        walk_forward=walk_forward,
     )
     results = trainer.train_models_for_all_symbols(
         symbols or None,
@@ -125,7 +132,7 @@ def train(
         targets or None,
         horizons or None,
         models or None,
-        tune != "none",
+        tune,
         resume=not again,
         time_budget=budget,
     )

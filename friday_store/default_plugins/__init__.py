@@ -8,7 +8,8 @@ from friday_store.default_plugins.estimators import builtin_trainers
 from friday_store.default_plugins.formats import File, Joblib, Json, Numpy
 from friday_store.default_plugins.pickle5 import Pickle5
 from friday_store.default_plugins.targets import builtin_targets
-from friday_store.hookspecs import Serializer, Target, Trainer, hookimpl
+from friday_store.default_plugins.tuners import builtin_tuners
+from friday_store.hookspecs import Serializer, Target, Trainer, Tuner, hookimpl
 
 
 @hookimpl
@@ -27,3 +28,9 @@ def register_trainers() -> Iterable[Trainer]:
 def register_targets() -> Iterable[Target]:
     """Return the built-in targets."""
     return builtin_targets()
+
+
+@hookimpl
+def register_tuners() -> Iterable[Tuner]:
+    """Return the built-in searches for parameters."""
+    return builtin_tuners()

@@ -2,9 +2,9 @@
 
 Equal data, configuration and libraries give equal models, so a run that finds the version need not make it again. The
 digest is BLAKE3 over the canonical map of what was asked for (symbol, timeframe, target, horizon, family), how every
-model of the run is trained (share of test rows, seed, tuning), and what the family makes of that: the class and the
-parameters of its estimator, and where it is tuned the values to try. The versions of libraries are not in it; they
-stand in the version's record.
+model of the run is trained and evaluated (share of test rows, seed, tuning, walk-forward), and what the family makes
+of that: the class and the parameters of its estimator, and where it is tuned the values to try. The versions of
+libraries are not in it; they stand in the version's record.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from friday_store.digest import digest_of
 
 if TYPE_CHECKING:
     from friday_store.hookspecs import Target, Trainer
+    from friday_store.market.fitting import Options
     from friday_store.market.results import Job
-    from friday_store.market.runs import Options
 
 
 def configuration(job: Job, target: Target, family: Trainer, options: Options) -> str:
@@ -26,14 +26,16 @@ def configuration(job: Job, target: Target, family: Trainer, options: Options) -
     task = target.task
     if task not in family.tasks:
         return ""
-    how = {name: value for name, value in asdict(options).items() if name != "min_rows"}
+    walk = None if options.walk_forward is None else asdict(options.walk_forward)
+    tuned = {} if options.tuner is None else {"tuner": options.tuner.name, "trials": options.trials}
+    how = {"test_size": options.test_size, "seed": options.seed, "walk_forward": walk, **tuned}
     estimator = family.estimator(task, seed=options.seed, params={})
     made = {
         "asked": job.facts,
         "options": how,
         "estimator": f"{type(estimator).__module__}.{type(estimator).__qualname__}",
         "parameters": environment.parameters(estimator),
-        "space": {name: list(values) for name, values in family.search_space(task).items()} if options.tune else {},
+        "space": {name: list(values) for name, values in family.search_space(task).items()} if tuned else {},
     }
     return digest_of(codec.encode(codec.normalise_map(made, "configuration"))).hex()
 

@@ -1,54 +1,70 @@
-"""One model: split, search, fit on the older part, score on the newer one."""
+"""One model: split, search, fit on the older part, score on the newer one; and the same again, fold after fold."""
 
 from __future__ import annotations
 
 import io
 import pickle
+import sys
+from collections.abc import Mapping
 from copy import copy
+from dataclasses import dataclass, replace
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from friday_store.errors import InvalidValueError, PluginError
-from friday_store.market.evaluation import (
-    Evaluation,
-    Scores,
-    naive_forecast,
-    score_direction,
-    score_regression,
-    split,
-)
+from friday_store.market.evaluation import Evaluation, Scores, score_direction, score_regression, spread
+from friday_store.market.splitting import Timeline, WalkForwardSplit, hold_out
 from friday_store.market.threads import one_thread
+from friday_store.market.tuning import TRIALS, tuned
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from numpy.typing import NDArray
 
-    from friday_store.hookspecs import Trainer
+    from friday_store.hookspecs import Trainer, Tuner
     from friday_store.market.samples import Samples
 
-FOLDS = 3
+    Rows = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How models are trained.
+
+    Attributes:
+        test_size: Share of the rows to test on.
+        seed: Seed of every estimator.
+        min_rows: Fewest usable rows to train on.
+        tuner: How each family's space is searched; None: not at all.
+        trials: How many candidates a search that draws them tries.
+        walk_forward: The folds of a walk-forward evaluation; None: none.
+    """
+
+    test_size: float
+    seed: int
+    min_rows: int
+    tuner: Tuner | None = None
+    trials: int = TRIALS
+    walk_forward: WalkForwardSplit | None = None
 
 
 def obstacle(samples: Samples, family: Trainer, *, test_size: float, min_rows: int = 2) -> str | None:
     """Return why no model can be trained on these samples, or None when one can."""
-    task = samples.task
-    if task not in family.tasks:
-        return f"{family.name} does {' and '.join(family.tasks)} only, and {samples.target} is {task}"
+    if samples.task not in family.tasks:
+        return f"{family.name} does {' and '.join(family.tasks)} only, and {samples.target} is {samples.task}"
     if len(samples) < min_rows:
         reason = f"{len(samples)} usable rows, fewer than the {min_rows} needed"
         if samples.missing:
             worst = max(samples.missing, key=lambda name: (samples.missing or {})[name])
             reason += f"; {worst!r} has no value in {samples.missing[worst]} rows of the data"
         return reason
-    train, _ = split(len(samples), test_size, samples.gap)
-    classes = samples.labels.iloc[train].unique()
-    if task == "classification" and len(classes) < 2:
-        return f"all {train.stop} training rows are of class {classes[0]}"
-    return None
+    train, _ = hold_out(samples.features, test_size, samples.gap)
+    return _one_class(samples, train)
 
 
-def fit(samples: Samples, family: Trainer, *, test_size: float, seed: int, tune: bool) -> tuple[Any, Evaluation]:
+def fit(samples: Samples, family: Trainer, options: Options) -> tuple[Any, Evaluation]:
     """Train one model on the older rows and score it on the newer ones.
 
     The estimator that comes back is the one that was scored: it has not seen the test rows. It predicts what the
@@ -57,123 +73,183 @@ def fit(samples: Samples, family: Trainer, *, test_size: float, seed: int, tune:
     the same from this process and from a worker, whatever number of threads either has.
 
     Args:
-        samples: Features and labels, oldest first.
+        samples: Features and labels, oldest first; of a panel by time and then by symbol.
         family: Where the estimator comes from.
-        test_size: Share of the rows to test on.
-        seed: Seed of the estimator.
-        tune: Whether to search the family's space by cross-validation inside the training rows, forward in time,
-            with a gap of the horizon: by log loss for a direction, else by mean squared error.
+        options: How. A search has folds forward in time inside the training rows. For each fold of a walk-forward
+            evaluation, over all rows, a new estimator is searched for and fitted, and scored on the fold's test part;
+            the model that comes back is none of them. Its horizon is raised to what labels reach.
 
     Raises:
         InvalidValueError: No model can be trained on these samples, or its forecast is not finite.
         PluginError: The family's classifier has no ``predict_proba``.
     """
-    reason = obstacle(samples, family, test_size=test_size)
+    reason = obstacle(samples, family, test_size=options.test_size)
     if reason is not None:
         raise InvalidValueError(reason)
-    train, test = split(len(samples), test_size, samples.gap)
-    _estimator(family, samples, seed, {})  # loads the libraries that are then held to one thread
+    train, test = hold_out(samples.features, options.test_size, samples.gap)
+    _estimator(family, samples, options.seed, {})  # loads the libraries that are then held to one thread
     with one_thread.held():
-        searched = _search(samples, family, train, seed) if tune else {}
-        estimator = _estimator(family, samples, seed, searched.get("params", {}))
-        if samples.definition.of_price:
-            from friday_store.market.price import ReturnToPrice
-
-            estimator = ReturnToPrice(estimator)
-        estimator.fit(samples.features.iloc[train], samples.labels.iloc[train])
-        estimator = canonical(estimator)
+        estimator, searched = _trained(samples, family, train, options)
         scores = _score(estimator, samples, train, test)
+        walked = _walk(samples, family, options)
     return estimator, Evaluation(
         metrics=scores.metrics,
         undefined=scores.undefined,
         baseline=samples.definition.baseline,
-        split=_split_record(samples, train, test, test_size),
+        split={"test_size": options.test_size, "gap": samples.gap, **_split_record(samples, train, test)},
         task=samples.task,
         target=samples.definition.name,
         horizon=samples.horizon,
         fitted_to="return" if samples.definition.of_price else samples.definition.name,
-        seed=seed,
+        seed=options.seed,
         hyperparameters=_plain(estimator.get_params()),
         feature_importance=_importance(estimator, [str(name) for name in samples.features.columns]),
         search=searched,
+        walk_forward=walked,
     )
+
+
+def _trained(samples: Samples, family: Trainer, rows: Rows, options: Options) -> tuple[Any, dict[str, Any]]:
+    """Return an estimator fitted on ``rows``, and the record of the search for its parameters."""
+    features, y = samples.features.iloc[rows], samples.labels.iloc[rows]
+    searched: dict[str, Any] = {}
+    space = {name: list(values) for name, values in family.search_space(samples.task).items()}
+    if options.tuner is not None and space:
+        estimator = _estimator(family, samples, options.seed, {})
+        searched = tuned(options.tuner, estimator, space, samples, rows, seed=options.seed, trials=options.trials)
+    estimator = _estimator(family, samples, options.seed, searched.get("params", {}))
+    if samples.definition.of_price:
+        from friday_store.market.price import ReturnToPrice
+
+        estimator = ReturnToPrice(estimator)
+    estimator.fit(features, y)
+    return canonical(estimator), searched
+
+
+def _walk(samples: Samples, family: Trainer, options: Options) -> dict[str, Any]:
+    """Return the record of a walk-forward evaluation: each fold's rows and scores, and how far they spread."""
+    if options.walk_forward is None:
+        return {}
+    splitter = replace(options.walk_forward, horizon=max(options.walk_forward.horizon, samples.gap))
+    folds: list[dict[str, Any]] = []
+    for train, test in splitter.split(samples.features):
+        reason = _one_class(samples, train)
+        if reason is not None:
+            raise InvalidValueError(f"walk-forward: fold {len(folds) + 1}: {reason}")
+        estimator, searched = _trained(samples, family, train, options)
+        scores = _score(estimator, samples, train, test)
+        fold = {**_split_record(samples, train, test), "metrics": dict(scores.metrics)}
+        if searched:
+            fold |= {"params": searched["params"], "configurations": searched["configurations"]}
+        folds.append(fold)
+    settings = {name: value for name, value in vars(splitter).items() if value is not None}
+    return {**settings, "folds": folds, "spread": spread([fold["metrics"] for fold in folds])}
 
 
 def canonical(estimator: Any) -> Any:
     """Return a copy whose pickle depends on what the estimator holds, not on how its objects came to be.
 
-    A pickle writes an object that is met again as a reference. Whether two arrays share one dtype object depends on
-    whether they were made here or came from another process; in the copy all of one dtype do.
+    A pickle writes an object that is met again as a reference. Whether two arrays share one dtype object, or two
+    attributes one name, depends on what a process did before: estimators that were unpickled leave other names in the
+    key tables that their class shares. In the copy all dtypes and texts that are equal are one, and so are all names.
     """
     buffer = io.BytesIO()
     _Pickler(buffer, protocol=pickle.HIGHEST_PROTOCOL).dump(estimator)
     buffer.seek(0)
-    return _Unpickler(buffer).load()
+    copied = _Unpickler(buffer).load()
+    _name_anew(copied)
+    return copied
 
 
 class _Pickler(pickle.Pickler):
     def persistent_id(self, obj: Any) -> str | None:
+        if type(obj) is str:
+            return f"={obj}"
         return obj.str if isinstance(obj, np.dtype) and obj.kind in "biufcO" else None
 
 
 class _Unpickler(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> Any:
-        return np.dtype(pid)
+        return sys.intern(pid[1:]) if pid.startswith("=") else np.dtype(pid)
+
+
+def _name_anew(found: Any) -> None:
+    """Give every object below a table of attributes of its own, with the one name that equal names have."""
+    waiting, seen = [found], set[int]()
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen or isinstance(one, str | int | float | type | ModuleType | FunctionType):
+            continue
+        seen.add(id(one))
+        if isinstance(one, Mapping):
+            waiting += one.values()
+        elif isinstance(one, list | tuple) or (isinstance(one, np.ndarray) and one.dtype == object):
+            waiting += list(one)
+        elif type(getattr(one, "__dict__", None)) is dict:
+            one.__dict__ = {sys.intern(name): value for name, value in one.__dict__.items()}
+            waiting += one.__dict__.values()
 
 
 def _estimator(family: Trainer, samples: Samples, seed: int, params: Mapping[str, Any]) -> Any:
-    """Make the family's estimator; folds forward in time that it holds get the gap of the horizon."""
+    """Make the family's estimator; folds forward in time that it holds get a gap that no label window spans.
+
+    Raises:
+        InvalidValueError: It would stop early on rows drawn at random, whose neighbours in time it is trained on.
+    """
     estimator = family.estimator(samples.task, seed=seed, params=params)
-    for name, value in estimator.get_params().items():
-        if name.rpartition("__")[2] == "cv" and hasattr(value, "gap"):
-            folds = copy(value)
-            folds.gap = samples.gap
+    settings = estimator.get_params()
+    gap = 0
+    for name, value in settings.items():
+        stem, _, last = name.rpartition("__")
+        if last == "cv" and hasattr(value, "gap"):
+            folds, gap = copy(value), gap or _row_gap(samples)
+            folds.gap = gap
             estimator.set_params(**{name: folds})
+        beside = f"{stem}__" if stem else ""
+        waits = last == "n_iter_no_change" and f"{beside}early_stopping" not in settings
+        drawn = waits and f"{beside}validation_fraction" in settings and value is not None
+        if drawn or (last == "early_stopping" and value is not False):
+            raise InvalidValueError(
+                f"{family.name} would stop early on rows drawn at random: {name}={value!r}",
+                hint=f"leave {name} off; rows beside those it is trained on are no test",
+            )
     return estimator
 
 
-def _search(samples: Samples, family: Trainer, train: slice, seed: int) -> dict[str, Any]:
-    from sklearn.metrics import log_loss, make_scorer
-    from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
-
-    space = {name: list(values) for name, values in family.search_space(samples.task).items()}
-    if not space:
-        return {}
-    features, y = samples.features.iloc[train], samples.labels.iloc[train]
-    if samples.definition.of_price:
-        y, features = y / features["close"] - 1, features.drop(columns="close")
-    scoring: Any = "neg_mean_squared_error"
-    if samples.task == "classification":
-        scoring = make_scorer(log_loss, greater_is_better=False, response_method="predict_proba", labels=[0, 1])
-    folds = TimeSeriesSplit(n_splits=FOLDS, gap=samples.gap)
-    estimator = _estimator(family, samples, seed, {})
-    search = GridSearchCV(estimator, space, scoring=scoring, cv=folds, refit=False, error_score="raise")
-    results = search.fit(features, y).cv_results_
-    tried = [
-        {"params": _plain(params), "mean": float(mean), "std": float(std)}
-        for params, mean, std in zip(
-            results["params"], results["mean_test_score"], results["std_test_score"], strict=True
-        )
-    ]
-    return {
-        "params": dict(search.best_params_),
-        "score": float(search.best_score_),
-        "scoring": "neg_log_loss" if samples.task == "classification" else scoring,
-        "folds": FOLDS,
-        "gap": samples.gap,
-        "tried": tried,
-    }
+def _row_gap(samples: Samples) -> int:
+    """Return how many rows, in order of time, the longest label window spans; of one symbol that is its reach."""
+    timeline = Timeline.of(samples.features, samples.gap)
+    inside = timeline.known < timeline.count
+    last = np.searchsorted(timeline.times, timeline.known[inside], side="right") - 1
+    return int((last - np.flatnonzero(inside)).max(initial=samples.gap))
 
 
-def _score(estimator: Any, samples: Samples, train: slice, test: slice) -> Scores:
+def _one_class(samples: Samples, rows: Rows) -> str | None:
+    classes = samples.labels.iloc[rows].unique()
+    if samples.task == "classification" and len(classes) < 2:
+        return f"all {len(rows)} training rows are of class {classes[0]}"
+    return None
+
+
+def _score(estimator: Any, samples: Samples, train: Rows, test: Rows) -> Scores:
     features, y = samples.features.iloc[test], samples.labels.to_numpy()
     if samples.task == "classification":
         if not hasattr(estimator, "predict_proba"):
             raise PluginError(f"{type(estimator).__name__} has no predict_proba, which a direction needs")
         chances = np.asarray(estimator.predict_proba(features))[:, list(estimator.classes_).index(1)]
-        return score_direction(y[test], _finite(chances), int(y[train].mean() > 0.5))
-    baseline = naive_forecast(samples.definition, y, samples.horizon, samples.close)
-    return score_regression(y[test], _finite(np.ravel(estimator.predict(features))), baseline[test])
+        rate = float(y[train].mean())
+        return score_direction(y[test], _finite(chances), int(rate > 0.5), rate)
+    naive = samples.naive()
+    test = test[np.isfinite(naive[test])]
+    if not len(test):
+        raise InvalidValueError("no test row has a naive forecast to be compared with")
+    features, times = samples.features.iloc[test], samples.times[test] if samples.is_panel else None
+    rises = y[train] > naive[train]
+    falls = y[train] < naive[train]
+    close = None if samples.close is None else samples.close[test]
+    usual = 1 if rises.sum() >= falls.sum() else -1
+    predicted = _finite(np.ravel(estimator.predict(features)))
+    return score_regression(y[test], predicted, naive[test], close=close, usual=usual, times=times)
 
 
 def _finite(forecast: Any) -> Any:
@@ -182,13 +258,14 @@ def _finite(forecast: Any) -> Any:
     return forecast
 
 
-def _split_record(samples: Samples, train: slice, test: slice, test_size: float) -> dict[str, Any]:
-    times = samples.labels.index
-    record: dict[str, Any] = {"test_size": test_size, "gap": samples.gap}
-    for name, part in (("train", train), ("test", test)):
-        chosen = times[part]
-        record |= {f"{name}_rows": len(chosen)}
-        record |= {f"{name}_first": _time(chosen[0]), f"{name}_last": _time(chosen[-1])}
+def _split_record(samples: Samples, train: Rows, test: Rows) -> dict[str, Any]:
+    record: dict[str, Any] = {}
+    for name, rows in (("train", train), ("test", test)):
+        times = samples.times[rows]
+        first, last = _time(times.min()), _time(times.max())
+        record |= {f"{name}_rows": len(rows), f"{name}_first": first, f"{name}_last": last}
+    if samples.is_panel:
+        record["symbols"] = samples.symbols
     return record
 
 

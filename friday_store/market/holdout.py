@@ -154,8 +154,9 @@ class HoldOut:
         """Return the scores of a forecast of the rows."""
         y, naive = self.truth.to_numpy(), self.naive()
         if self.is_direction:
-            return score_direction(y, said, int(naive[0] > 0.5))
-        return score_regression(y, said, naive)
+            return score_direction(y, said, int(naive[0] > 0.5), float(naive[0]))
+        close = None if self.samples.close is None else self.samples.close[self.rows]
+        return score_regression(y, said, naive, close=close)
 
 
 def forecast(model: Any, features: pd.DataFrame, *, direction: bool) -> Floats:

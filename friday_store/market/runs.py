@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from friday_store.errors import FridayStoreError
 from friday_store.market.data import DataFacts, load
-from friday_store.market.fitting import fit, obstacle
+from friday_store.market.fitting import Options, fit, obstacle
 from friday_store.market.results import Job, ResultRow, Status
 from friday_store.market.samples import Samples
 from friday_store.plugins import Plugins
@@ -26,23 +26,6 @@ if TYPE_CHECKING:
     from friday_store.serializer import Serialized
 
 log = logging.getLogger("friday_store.market")
-
-
-@dataclass(frozen=True)
-class Options:
-    """How every model of a run is trained.
-
-    Attributes:
-        test_size: Share of the rows to test on.
-        seed: Seed of every estimator.
-        min_rows: Fewest usable rows to train on.
-        tune: Whether to search each family's space.
-    """
-
-    test_size: float
-    seed: int
-    min_rows: int
-    tune: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +96,7 @@ def run(
         reason = obstacle(samples, family, test_size=options.test_size, min_rows=options.min_rows)
         if reason is not None:
             return Outcome(job, row("skipped", reason))
-        estimator, evaluation = fit(samples, family, test_size=options.test_size, seed=options.seed, tune=options.tune)
+        estimator, evaluation = fit(samples, family, options)
         model = serialized(Plugins(()), estimator)
     except Exception as error:  # families come from plugins, and one must not end a run of many
         log.debug("%s failed", job.name, exc_info=True)

@@ -17,6 +17,8 @@ from friday_store.market.targets import PredictionTarget, check_horizon, check_r
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from numpy.typing import NDArray
+
     from friday_store.hookspecs import Target, Task
 
 log = logging.getLogger("friday_store.market")
@@ -27,7 +29,8 @@ class Samples:
     """What one model is trained and tested on.
 
     Attributes:
-        features: Float columns without NaN, oldest row first; where labels are prices the first is ``close``.
+        features: Float columns without NaN, oldest row first; where labels are prices the first is ``close``. The
+            index of a panel has two levels, ``date`` and ``symbol``, and is sorted by them.
         labels: One label for each row of ``features``, on the same index.
         definition: What the labels are.
         horizon: How many bars ahead they look.
@@ -59,6 +62,32 @@ class Samples:
     def gap(self) -> int:
         """How many rows after its own a label uses, and so how many lie between training and test rows."""
         return check_reach(self.definition, self.horizon)
+
+    @property
+    def is_panel(self) -> bool:
+        """Whether the rows are of several symbols, on an index of time and symbol."""
+        return isinstance(self.labels.index, pd.MultiIndex)
+
+    @property
+    def times(self) -> pd.Index[Any]:
+        """The time of each row."""
+        return self.labels.index.get_level_values(0) if self.is_panel else self.labels.index
+
+    @property
+    def symbols(self) -> list[str]:
+        """The symbols of a panel, sorted; of one symbol, which has no name here, nothing."""
+        return sorted(map(str, self.labels.index.unique(1))) if self.is_panel else []
+
+    def naive(self) -> NDArray[np.float64]:
+        """Return the naive forecast of each row of a regression, made of rows of its own symbol alone."""
+        y, close = self.labels.to_numpy(), self.close
+        forecast = np.full(len(y), np.nan)
+        numbers = pd.factorize(self.labels.index.get_level_values(1))[0] if self.is_panel else np.zeros(len(y))
+        for number in np.unique(numbers):
+            rows = np.flatnonzero(numbers == number)
+            own = None if close is None else close[rows]
+            forecast[rows] = self.definition.naive(y[rows], self.horizon, own)
+        return forecast
 
     @property
     def close(self) -> Any:
@@ -103,6 +132,43 @@ class Samples:
         return cls(rows, y.loc[rows.index], definition, check_horizon(horizon), ignored, missing)
 
     @classmethod
+    def of_panel(
+        cls, data: Mapping[str, pd.DataFrame], target: PredictionTarget | str | Target, horizon: int = 1
+    ) -> Samples:
+        """Make the features and labels of several symbols for one model.
+
+        Args:
+            data: For each symbol what :meth:`of_data` takes; the same features and time zone.
+            target: As for :meth:`of_data`.
+            horizon: How many bars of its own symbol ahead; calendars may differ.
+
+        Raises:
+            InvalidValueError: As :meth:`of_data`, naming the symbol, or symbols differ in their features or zones.
+        """
+        parts: dict[str, Samples] = {}
+        for symbol, frame in data.items():
+            try:
+                parts[symbol] = cls.of_data(frame, target, horizon)
+            except InvalidValueError as error:
+                raise InvalidValueError(f"{symbol}: {error.message}", hint=error.hint) from error
+        if not parts:
+            raise InvalidValueError("a panel needs at least one symbol")
+        first, one = next(iter(parts.items()))
+        for symbol, part in parts.items():
+            if list(part.features.columns) != list(one.features.columns):
+                odd = sorted(set(part.features.columns) ^ set(one.features.columns)) or ["their order"]
+                raise InvalidValueError(f"{symbol} and {first} differ in their features: {', '.join(map(str, odd))}")
+            if getattr(part.times, "tz", None) != getattr(one.times, "tz", None):
+                raise InvalidValueError(f"{symbol} and {first} differ in their time zones")
+        names = ["symbol", "date"]
+        features = pd.concat({symbol: part.features for symbol, part in parts.items()}, names=names).swaplevel()
+        y = pd.concat({symbol: part.labels for symbol, part in parts.items()}, names=names).swaplevel()
+        y.name, y.attrs = one.labels.name, dict(one.labels.attrs)
+        order = features.index.argsort()
+        ignored = tuple(sorted({name for part in parts.values() for name in part.ignored}))
+        return cls(features.iloc[order], y.iloc[order], one.definition, one.horizon, ignored)
+
+    @classmethod
     def of_arrays(
         cls,
         features: Any,
@@ -116,7 +182,7 @@ class Samples:
 
         Args:
             features: A frame or an array of rows, oldest first; an array's columns are called ``feature_<n>``, its
-                first ``close`` where labels are prices.
+                first ``close`` where labels are prices. A panel is a frame on an index of time and symbol.
             y: As many labels. Those of :meth:`of_data` say what they are in ``attrs`` and need no more.
             target: What the labels are, where they do not say; they may also be named so.
             horizon: How many rows ahead they look, where they do not say.
@@ -141,6 +207,8 @@ class Samples:
         column = y if isinstance(y, pd.Series) else pd.Series(np.asarray(y), index=frame.index)
         if not column.index.equals(frame.index):
             raise InvalidValueError("the indexes of X and y differ")
+        if isinstance(frame.index, pd.MultiIndex):
+            _check_panel(frame.index)
         if not np.isfinite(frame.to_numpy()).all() or not np.isfinite(column.to_numpy(dtype="float64")).all():
             raise InvalidValueError("X or y holds a value that is missing or infinite")
         if definition.task == "classification":
@@ -148,6 +216,15 @@ class Samples:
                 raise InvalidValueError(f"labels of {definition.name} are 0 or 1")
             column = column.astype("int64")
         return cls(frame, column, definition, horizon)
+
+
+def _check_panel(index: pd.MultiIndex) -> None:
+    times = index.get_level_values(0)
+    if index.nlevels != 2 or not isinstance(times, pd.DatetimeIndex) or not times.is_monotonic_increasing:
+        raise InvalidValueError(
+            "the rows of a panel are on an index of time and symbol, in order of time",
+            hint="prepare them with prepare_panel, or X = X.sort_index()",
+        )
 
 
 def _frame(features: Any, target: Target) -> pd.DataFrame:

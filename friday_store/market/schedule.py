@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from friday_store.errors import InvalidValueError
 from friday_store.market.configuration import configuration, registered
+from friday_store.market.fitting import Options
 from friday_store.market.results import Job, ResultRow
-from friday_store.market.runs import NoSource, Options, Outcome, Source, run
+from friday_store.market.runs import NoSource, Outcome, Source, run
 
 if TYPE_CHECKING:
     from friday_store.hookspecs import Target, Trainer

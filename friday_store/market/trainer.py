@@ -11,17 +11,19 @@ from friday_store.errors import InvalidValueError
 from friday_store.loader import ModelLoader
 from friday_store.market.configuration import registered
 from friday_store.market.data import check_timeframe, discover, load
-from friday_store.market.fitting import fit
+from friday_store.market.fitting import Options, fit
 from friday_store.market.leaderboard import leaderboard
 from friday_store.market.ledger import Ledger
 from friday_store.market.prediction import forecast_of
 from friday_store.market.promotion import SAME, USUAL, promote_if_better
 from friday_store.market.records import model_file, register, write_evaluations, write_models
 from friday_store.market.results import Job, ResultRow, Results
-from friday_store.market.runs import NoSource, Options, Outcome, Source
+from friday_store.market.runs import NoSource, Outcome, Source
 from friday_store.market.samples import Samples
 from friday_store.market.schedule import Schedule
+from friday_store.market.splitting import WalkForwardSplit
 from friday_store.market.targets import BUILT_IN, ModelType, PredictionTarget, check_horizon, find_target, target_name
+from friday_store.market.tuning import BUILT_IN_WORDS, TRIALS, find_tuner
 from friday_store.plugins import Plugins
 from friday_store.serializer import serialized
 
@@ -63,11 +65,15 @@ class MarketDataModelTrainer:
         n_jobs: Fits at a time, as :class:`joblib.Parallel` takes it; None is one, or what
             :func:`joblib.parallel_config` says.
         min_rows: Fewest usable rows to train on; with fewer a job is skipped.
-        plugins: Where families and targets come from instead: an object with ``trainer(name)`` and ``targets()``.
+        walk_forward: Folds, or how many, of a walk-forward evaluation of each model besides the hold-out; none by
+            default.
+        trials: How many candidates a random search or a plugin's tuner tries.
+        plugins: Where families and targets come from instead: an object with ``trainer(name)``,
+            ``targets()`` and ``tuners()``.
         progress: Called with each row when its fit is finished; the symbol's models are registered after its last.
 
     Raises:
-        InvalidValueError: ``test_size`` is not between 0 and 1.
+        InvalidValueError: ``test_size`` is not between 0 and 1, or a number below 1.
     """
 
     def __init__(  # noqa: PLR0917 - the seed's signature
@@ -82,11 +88,15 @@ class MarketDataModelTrainer:
         n_jobs: int | None = None,
         *,
         min_rows: int = 200,
+        walk_forward: WalkForwardSplit | int | None = None,
+        trials: int = TRIALS,
         plugins: Any = None,
         progress: Progress | None = None,
     ) -> None:
         if not 0 < test_size < 1:
             raise InvalidValueError(f"test_size must be above 0 and below 1, not {test_size!r}")
+        if trials < 1:
+            raise InvalidValueError(f"trials: at least 1, not {trials!r}", path="trials")
         self.processed_data_dir = Path(processed_data_dir).absolute()
         remote = models_dir is None or "://" in str(models_dir)
         self.models_dir = models_dir if models_dir is None or remote else Path(models_dir).absolute()
@@ -96,6 +106,8 @@ class MarketDataModelTrainer:
         self.use_model_registry = use_model_registry
         self.n_jobs = n_jobs
         self.min_rows = min_rows
+        self.walk_forward = WalkForwardSplit(walk_forward) if isinstance(walk_forward, int) else walk_forward
+        self.trials = trials
         self.progress = progress
         self._registry = registry
         self._plugins = plugins
@@ -136,12 +148,31 @@ class MarketDataModelTrainer:
         samples = Samples.of_data(data, self._target(target), horizon)
         return samples.features, samples.labels
 
+    def prepare_panel(
+        self, data: Mapping[str, pd.DataFrame], target: PredictionTarget | str, horizon: int = 1
+    ) -> tuple[pd.DataFrame, pd.Series[Any]]:
+        """Return the feature rows and labels of several symbols, on an index of date and symbol, for one model.
+
+        :meth:`train_model` takes them like those of one symbol: it tests on the newest dates, of all symbols, and
+        purges each symbol by its own calendar.
+
+        Args:
+            data: For each symbol what :meth:`prepare_features_and_target` takes.
+            target: See there.
+            horizon: See there; in bars of each symbol.
+
+        Raises:
+            InvalidValueError: As :meth:`.samples.Samples.of_panel`.
+        """
+        samples = Samples.of_panel(data, self._target(target), horizon)
+        return samples.features, samples.labels
+
     def train_model(
         self,
         X: Any,  # noqa: N803 - scikit-learn's name
         y: Any,
         model_type: ModelType | str,
-        tune_hyperparams: bool = False,  # noqa: FBT001, FBT002 - the seed's signature
+        tune_hyperparams: bool | str = False,  # noqa: FBT001, FBT002 - the seed's signature
         *,
         target: PredictionTarget | str | None = None,
         horizon: int | None = None,
@@ -149,10 +180,10 @@ class MarketDataModelTrainer:
         """Train one model on the older rows of ``X`` and score it on the newer ones; see :func:`.fitting.fit`.
 
         Args:
-            X: Feature rows, oldest first.
-            y: Their labels. Those of :meth:`prepare_features_and_target` say what they are.
+            X: Feature rows, oldest first; of a panel on an index of time and symbol.
+            y: Their labels. Those of :meth:`prepare_features_and_target` and :meth:`prepare_panel` say what they are.
             model_type: The family; a direction gets its classifier.
-            tune_hyperparams: Whether to search the family's space.
+            tune_hyperparams: How to search the family's space; see :meth:`train_models_for_all_symbols`.
             target: What ``y`` is, where it does not say.
             horizon: How many rows ahead it looks, where it does not say.
 
@@ -161,7 +192,7 @@ class MarketDataModelTrainer:
         """
         samples = Samples.of_arrays(X, y, target, horizon, find=self._target)
         family = self._family(model_type)
-        return fit(samples, family, test_size=self.test_size, seed=self.random_state, tune=tune_hyperparams)
+        return fit(samples, family, self._options(tune_hyperparams))
 
     def save_model(
         self,
@@ -202,7 +233,7 @@ class MarketDataModelTrainer:
         target_types: Iterable[PredictionTarget | str] | PredictionTarget | str | None = None,
         forecast_horizons: Iterable[int] | int | None = None,
         model_types: Iterable[ModelType | str] | ModelType | str | None = None,
-        tune_hyperparams: bool = False,  # noqa: FBT001, FBT002 - the seed's signature
+        tune_hyperparams: bool | str = False,  # noqa: FBT001, FBT002 - the seed's signature
         **options: Any,
     ) -> Results:
         """Train, evaluate and register every combination for one symbol, in one transaction.
@@ -227,7 +258,7 @@ class MarketDataModelTrainer:
         target_types: Iterable[PredictionTarget | str] | PredictionTarget | str | None = None,
         forecast_horizons: Iterable[int] | int | None = None,
         model_types: Iterable[ModelType | str] | ModelType | str | None = None,
-        tune_hyperparams: bool = False,  # noqa: FBT001, FBT002 - the seed's signature
+        tune_hyperparams: bool | str = False,  # noqa: FBT001, FBT002 - the seed's signature
         *,
         resume: bool = True,
         time_budget: float | None = None,
@@ -246,7 +277,8 @@ class MarketDataModelTrainer:
             target_types: By default next_close and price_direction.
             forecast_horizons: In bars; by default 1, 5 and 10.
             model_types: By default random_forest and gradient_boosting.
-            tune_hyperparams: Whether to search each family's space.
+            tune_hyperparams: How to search each family's space: False or ``none``, True or ``grid``, ``random``,
+                ``halving``, or the name of a plugin's tuner; see :mod:`.tuning`.
             resume: Whether a model that is registered already, made with the same configuration from the same data,
                 is skipped; see :mod:`.configuration`.
             time_budget: Seconds after which no job is begun: workers finish what they have, and up to twice as many
@@ -285,7 +317,7 @@ class MarketDataModelTrainer:
             lambda job: self._source(job, files),
             targets,
             families,
-            Options(self.test_size, self.random_state, self.min_rows, tune_hyperparams),
+            self._options(tune_hyperparams),
             registry=self.registry if resume else None,  # one that cannot be opened is better known before the work
             budget=time_budget,
         )
@@ -429,6 +461,12 @@ class MarketDataModelTrainer:
             family: Trainer = plugins.trainer(name)
             return family
         return next(family for family in builtin_trainers() if family.name == ModelType(model_type).name)
+
+    def _options(self, tune: bool | str) -> Options:  # noqa: FBT001 - the seed's signature
+        """Return how models are trained; a tuner is found by its name as a target is."""
+        known = isinstance(tune, bool) or tune.strip().lower() in BUILT_IN_WORDS
+        tuner = find_tuner(tune, None if known else self._known_plugins(needed=True))
+        return Options(self.test_size, self.random_state, self.min_rows, tuner, self.trials, self.walk_forward)
 
     def _target(self, target: PredictionTarget | str | Target) -> Target:
         """Return the target of that name: a built-in one, else one of the plugins."""

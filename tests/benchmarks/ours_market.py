@@ -18,10 +18,10 @@ from friday_store import MarketDataModelTrainer, ModelRegistry
 from friday_store.default_plugins.estimators import builtin_trainers
 from friday_store.market.data import load
 from friday_store.market.demo_data import stocks
-from friday_store.market.evaluation import split
 from friday_store.market.features import prepare_ohlcv, write_processed
 from friday_store.market.price import ReturnToPrice
 from friday_store.market.samples import Samples
+from friday_store.market.splitting import hold_out
 from tests.benchmarks.measure import settle, timed
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _fits(data: Path, horizons: tuple[int, ...]) -> Iterable[tuple[Any, Any, Any
             samples = Samples.of_data(frame, target, horizon)
             if len(samples) < 200:
                 continue
-            train, _ = split(len(samples), 0.2, samples.gap)
+            train, _ = hold_out(samples.features, 0.2, samples.gap)
             estimator = families[kind].estimator(samples.task, seed=42, params={})
             if samples.definition.of_price:
                 estimator = ReturnToPrice(estimator)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pandas as pd
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from friday_store.errors import InvalidValueError
-from friday_store.market.evaluation import naive_forecast, split
+from friday_store.market.evaluation import naive_forecast
 from friday_store.market.features import prepare_ohlcv
 from friday_store.market.samples import Samples
+from friday_store.market.splitting import hold_out
 from friday_store.market.targets import PredictionTarget, labels
 
 TARGETS = st.sampled_from(list(PredictionTarget))
@@ -61,21 +60,6 @@ def test_a_label_looks_exactly_its_horizon_ahead(
     np.testing.assert_allclose(y.iloc[:safe], other.iloc[:safe], rtol=1e-12)
 
 
-@settings(max_examples=200, deadline=None)
-@given(rows=st.integers(1, 2_000), horizon=st.integers(1, 200), test_size=st.floats(0.001, 0.999))
-def test_no_training_label_window_overlaps_a_test_row(rows: int, horizon: int, test_size: float) -> None:
-    """For all sizes the newest price in a training label is older than the oldest test row, or there is no split."""
-    tested = math.ceil(rows * test_size)
-    try:
-        train, test = split(rows, test_size, horizon)
-    except InvalidValueError:
-        assert rows - tested - horizon < 1
-        return
-    assert (0, rows, tested) == (train.start, test.stop, test.stop - test.start)
-    assert train.stop >= 1
-    assert train.stop - 1 + horizon < test.start
-
-
 @settings(max_examples=40, deadline=None)
 @given(
     horizon=st.integers(1, 10),
@@ -93,7 +77,7 @@ def test_gaps_in_the_data_do_not_break_the_purge(
     samples = Samples.of_data(data, target, horizon)
     assume(len(samples) > 0)
     try:
-        train, test = split(len(samples), test_size, horizon)
+        train, test = hold_out(samples.features, test_size, horizon)
     except InvalidValueError:
         return
     places = data.index.get_indexer(samples.labels.index)

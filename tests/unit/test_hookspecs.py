@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from friday_store import default_plugins, hookspecs
-from friday_store.hookspecs import Part, RefUpdate, Serializer, SyncReport, Target, Trainer
+from friday_store.hookspecs import Part, RefUpdate, Serializer, SyncReport, Target, Trainer, Tuner
 from friday_store.plugins import Plugins
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ HOOKS = {
     "register_serializers": (),
     "register_trainers": (),
     "register_targets": (),
+    "register_tuners": (),
     "register_commands": ("group",),
     "before_register": ("draft",),
     "after_commit": ("entry",),
@@ -71,6 +72,13 @@ def test_the_built_in_targets_are_targets() -> None:
     targets = Plugins(()).targets()
     assert ["next_close", "price_direction", "return", "volatility"] == list(targets)
     assert all(isinstance(target, Target) for target in targets.values())
+
+
+def test_the_built_in_tuners_are_tuners() -> None:
+    """And the ways to search for parameters."""
+    tuners = Plugins(()).tuners()
+    assert ["grid", "random", "halving"] == list(tuners)
+    assert all(isinstance(tuner, Tuner) for tuner in tuners.values())
 
 
 def test_values_that_cross_the_seam() -> None:

@@ -16,15 +16,21 @@ import numpy as np
 import pandas as pd
 import pytest
 from joblib import parallel_config
-from sklearn.base import BaseEstimator, RegressorMixin, is_classifier, is_regressor
+from sklearn.base import BaseEstimator, RegressorMixin, clone, is_classifier, is_regressor
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingRegressor
+from sklearn.pipeline import make_pipeline
 
 from friday_store.default_plugins.estimators import builtin_trainers
 from friday_store.errors import ConflictError, InvalidValueError, PluginError
-from friday_store.market import MarketDataModelTrainer, ModelType, PredictionTarget
+from friday_store.hookspecs import Search, Trial
+from friday_store.market import MarketDataModelTrainer, ModelType, PredictionTarget, WalkForwardSplit
 from friday_store.market.data import DataFacts
 from friday_store.market.demo_data import stocks
 from friday_store.market.features import prepare_ohlcv, write_processed
+from friday_store.market.fitting import Options, fit
+from friday_store.market.samples import Samples
 from friday_store.plugins import Plugins
 from friday_store.registry import ModelRegistry
 
@@ -126,6 +132,10 @@ class Families:
         """Return what can be predicted besides the built-in targets."""
         return {"next_day": NextDay()}
 
+    def tuners(self) -> dict[str, Any]:
+        """Return how parameters can be searched for besides the built-in ways."""
+        return {"first": First(), "wild": Wild()}
+
 
 class NextDay:
     """A target as a plugin would bring it: the return from the next open to the open ``horizon`` bars later."""
@@ -184,16 +194,9 @@ def test_defect_15_a_direction_gets_the_classifier_of_the_family(model_type: Mod
     """Every family predicts a direction as classes with probabilities, and is scored as such."""
     estimator, evaluation = fitted(model_type, PredictionTarget.PRICE_DIRECTION)
     assert is_classifier(estimator)
-    assert {
-        "accuracy",
-        "balanced_accuracy",
-        "f1",
-        "log_loss",
-        "roc_auc",
-        "baseline_accuracy",
-        "base_rate",
-        "skill",
-    } == (set(evaluation.metrics))
+    scores = {"accuracy", "balanced_accuracy", "f1", "log_loss", "brier", "roc_auc", "mcc"}
+    skills = {"skill", *(f"skill_{name}" for name in ("balanced_accuracy", "roc_auc", "log_loss", "brier"))}
+    assert scores | skills | {"base_rate"} | {f"baseline_{name}" for name in scores} == set(evaluation.metrics)
     assert all(math.isfinite(value) for value in evaluation.metrics.values())
     assert evaluation.task == "classification"
 
@@ -203,7 +206,9 @@ def test_other_targets_get_the_regressor(model_type: ModelType) -> None:
     """Every family but LOGISTIC predicts a number; with labels of a hundredth it still tells rows apart."""
     estimator, evaluation = fitted(model_type, "return")
     assert is_regressor(estimator)
-    assert {"mse", "rmse", "mae", "r2", "baseline_rmse", "skill"} == set(evaluation.metrics)
+    scores = {"mse", "rmse", "mae", "r2", "rank_ic", "hit_rate"}
+    skills = {"skill", "skill_mae", "skill_hit_rate"}
+    assert scores | skills | {f"baseline_{name}" for name in scores} == set(evaluation.metrics)
     x, _ = MarketDataModelTrainer(use_model_registry=False).prepare_features_and_target(prepare_ohlcv(bars()), "return")
     assert np.ptp(estimator.predict(x)) > 1e-4
 
@@ -321,14 +326,221 @@ def test_a_price_model_is_tuned_on_returns() -> None:
     assert estimator.regressor.get_params()["model__alpha"] == evaluation.search["params"]["model__alpha"]
 
 
-def test_random_walks_are_not_predictable() -> None:
-    """Over 20 random walks the mean skill at the direction is within two standard errors of none."""
+@pytest.mark.parametrize(("word", "tried"), [(True, 8), ("grid", 8), (" Random ", 5), ("halving", 8)])
+def test_a_word_chooses_the_search(word: bool | str, tried: int) -> None:
+    """True is the grid, random tries as many as it may, halving most of them on fewer rows; none is no search."""
+    trainer = MarketDataModelTrainer(use_model_registry=False, trials=5)
+    x, y = trainer.prepare_features_and_target(prepare_ohlcv(bars(600)), "return")
+    _, evaluation = trainer.train_model(x, y, "hist_gradient_boosting", tune_hyperparams=word)
+    search = evaluation.search
+    assert ("grid" if word is True else str(word).strip().lower(), tried) == (
+        search["strategy"],
+        search["configurations"],
+    )
+    assert evaluation.configurations == evaluation.as_record()["configurations"] == tried
+    complete = [one for one in search["tried"] if one.get("complete", True)]
+    assert max(complete, key=lambda one: one["mean"])["params"] == search["params"]
+    assert all(len(one["scores"]) == 3 for one in search["tried"])
+    assert len(complete) == (4 if word == "halving" else tried)
+    again = trainer.train_model(x, y, "hist_gradient_boosting", tune_hyperparams=word)[1]
+    assert evaluation.as_record() == again.as_record()
+
+
+def test_none_is_no_search_and_another_word_lists_the_known_ones() -> None:
+    """Also for a whole symbol, before any work."""
+    assert fitted("ridge", "return", tune_hyperparams="none")[1].search == {}
+    assert fitted("ridge", "return", tune_hyperparams=False)[1].configurations == 1
+    with pytest.raises(InvalidValueError, match="choose one of none, grid, random, halving"):
+        fitted("ridge", "return", tune_hyperparams="luck")
+    with pytest.raises(InvalidValueError, match="trials"):
+        MarketDataModelTrainer(trials=0)
+
+
+def test_a_tuner_of_a_plugin_is_asked_for_by_its_word(folder: Path) -> None:
+    """It is given the purged folds, score and seed, and what it tried is recorded; nonsense is refused by its name."""
+    shelf = Shelf()
+    trainer = MarketDataModelTrainer(folder, registry=shelf, plugins=Families(), trials=7)
+    asked = ("NSE_TCS", "1d", "price_direction", 3, "ridge")
+    (row,) = trainer.train_models_for_symbol(*asked, tune_hyperparams="first")
+    assert row.status == "trained", row.reason
+    (record,) = shelf.records.values()
+    search = record["evaluation"]["search"]
+    assert (search["strategy"], search["configurations"], search["params"]) == ("first", 2, {"model__C": 0.01})
+    (given,) = First.given
+    assert (given.trials, given.seed, len(given.folds)) == (7, 42, 3)
+    assert all(train[-1] + 3 < test[0] for train, test in given.folds)
+    (row,) = trainer.train_models_for_symbol(*asked, tune_hyperparams="wild")
+    assert "the tuner 'wild' tried luck, which the estimator does not have" in row.reason
+
+
+class First:
+    """A tuner as a plugin would bring it: the first value of each parameter, then the last."""
+
+    name = "first"
+    given: ClassVar[list[Search]] = []
+
+    def search(self, search: Search) -> Iterable[Trial]:
+        """Score two candidates by hand."""
+        self.given.append(search)
+        for place in (0, -1):
+            params = {name: values[place] for name, values in search.space.items()}
+            scores = []
+            for train, test in search.folds:
+                model = clone(search.estimator).set_params(**params)
+                model.fit(search.features.iloc[train], search.labels.iloc[train])
+                scores.append(search.scoring(model, search.features.iloc[test], search.labels.iloc[test]))
+            yield Trial(params, scores)
+
+
+class Wild(First):
+    """A tuner that makes parameters up."""
+
+    name = "wild"
+
+    def search(self, search: Search) -> Iterable[Trial]:
+        """Return one that no estimator has."""
+        return [Trial({"luck": 1}, [1.0])]
+
+
+class Impatient:
+    """A family whose estimators would stop early on rows drawn at random."""
+
+    name = "IMPATIENT"
+    tasks: Sequence[Task] = ("regression",)
+
+    def __init__(self, estimator: Any) -> None:
+        self.made = estimator
+
+    def estimator(self, task: Task, *, seed: int, params: Mapping[str, Any]) -> Any:
+        """Return it."""
+        return clone(self.made)
+
+    def search_space(self, task: Task) -> Mapping[str, Sequence[Any]]:
+        """Return nothing to tune."""
+        return {}
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        HistGradientBoostingRegressor(),
+        HistGradientBoostingRegressor(early_stopping=True),
+        make_pipeline(GradientBoostingRegressor(n_iter_no_change=3)),
+        TransformedTargetRegressor(HistGradientBoostingRegressor()),
+    ],
+)
+def test_early_stopping_on_rows_drawn_at_random_is_refused(estimator: Any) -> None:
+    """Also where it is the default, or inside a pipeline; no built-in family does it."""
     trainer = MarketDataModelTrainer(use_model_registry=False)
-    skills = []
-    for seed in range(20):
-        x, y = trainer.prepare_features_and_target(prepare_ohlcv(bars(600, seed)), "price_direction")
-        skills.append(trainer.train_model(x, y, ModelType.LOGISTIC)[1].metrics["skill"])
-    assert abs(np.mean(skills)) < 2 * np.std(skills, ddof=1) / math.sqrt(20)
+    x, y = trainer.prepare_features_and_target(prepare_ohlcv(bars()), "return")
+    with pytest.raises(InvalidValueError, match="would stop early on rows drawn at random"):
+        fit(Samples.of_arrays(x, y), Impatient(estimator), Options(0.2, 1, 2))
+
+
+@pytest.mark.parametrize("target", ["next_close", "return", "price_direction"])
+def test_a_walk_forward_evaluation_records_every_fold_and_the_spread(target: str) -> None:
+    """Each fold has its rows, its purge and its scores; the model is the one that the hold-out alone gives."""
+    trainer = MarketDataModelTrainer(use_model_registry=False, walk_forward=WalkForwardSplit(4, embargo=2))
+    x, y = trainer.prepare_features_and_target(prepare_ohlcv(bars()), target, 3)
+    model, evaluation = trainer.train_model(x, y, "ridge", tune_hyperparams="grid")
+    walked = evaluation.as_record()["walk_forward"]
+    assert (walked["n_splits"], walked["horizon"], walked["embargo"], len(walked["folds"])) == (4, 3, 2, 4)
+    for fold in walked["folds"]:
+        assert pd.Timestamp(fold["train_last"]) + pd.Timedelta(days=3 + 2) < pd.Timestamp(fold["test_first"])
+        assert set(evaluation.metrics) == set(fold["metrics"])
+        assert fold["configurations"] == len(evaluation.search["tried"])
+    assert walked["folds"][-1]["test_last"] == evaluation.split["test_last"]
+    skills = [fold["metrics"]["skill"] for fold in walked["folds"]]
+    skill = walked["spread"]["skill"]
+    assert (skill["mean"], skill["std"]) == pytest.approx((np.mean(skills), np.std(skills, ddof=1)))
+    assert (skill["stderr"], skill["folds"]) == (pytest.approx(skill["std"] / 2), 4)
+    alone, _ = fitted("ridge", target, horizon=3, tune_hyperparams="grid")
+    assert pickle.dumps(alone) == pickle.dumps(model)
+
+
+def test_a_number_of_folds_is_enough_for_a_walk_forward(folder: Path) -> None:
+    """It widens the purge to each job's horizon, and a fold that cannot be trained fails its row."""
+    shelf = Shelf()
+    trainer = MarketDataModelTrainer(folder, registry=shelf, walk_forward=3)
+    results = trainer.train_models_for_symbol("NSE_TCS", "1d", "return", [1, 20], "ridge")
+    assert statuses(results) == ["trained"] * 2
+    assert [1, 20] == [record["evaluation"]["walk_forward"]["horizon"] for record in shelf.records.values()]
+    (row,) = trainer.train_models_for_symbol("NSE_TCS", "1d", "return", 100, "ridge")
+    assert (row.status, "fold 1 of 3 has no row to train on" in row.reason) == ("failed", True)
+
+
+def panel(rows: int = 400) -> dict[str, pd.DataFrame]:
+    """Return three symbols with calendars of their own."""
+    data = {f"S{seed}": prepare_ohlcv(bars(rows, seed)) for seed in range(3)}
+    data["S1"] = data["S1"].drop(data["S1"].index[100:140])
+    data["S2"] = data["S2"].iloc[50:]
+    return data
+
+
+@pytest.mark.parametrize(
+    ("target", "kind"),
+    [("next_close", "ridge"), ("volatility", "random_forest"), ("price_direction", "logistic"), ("return", "lasso")],
+)
+def test_one_model_is_trained_on_a_panel_of_symbols(target: str, kind: str) -> None:
+    """All symbols of a date are on one side, every label window ends before the test part, and it can be saved."""
+    shelf = Shelf()
+    trainer = MarketDataModelTrainer(registry=shelf, walk_forward=2)
+    x, y = trainer.prepare_panel(panel(), target, 5)
+    model, evaluation = trainer.train_model(x, y, kind, tune_hyperparams=True)
+    split = evaluation.split
+    dates = x.index.get_level_values("date")
+    begin = pd.Timestamp(split["test_first"])
+    assert (x.index.names, split["symbols"]) == (["date", "symbol"], ["S0", "S1", "S2"])
+    assert split["test_rows"] == (dates >= begin).sum()
+    known = pd.Series(dates, index=x.index).groupby(level="symbol").shift(-5)
+    assert split["train_rows"] == (known < begin).sum()
+    assert len(dates[dates >= begin].unique()) == math.ceil(len(dates.unique()) * 0.2)
+    assert all(math.isfinite(value) for value in evaluation.metrics.values()), evaluation.undefined
+    assert len(evaluation.walk_forward["folds"]) == 2
+    assert np.isfinite(model.predict(x)).all()
+    saved = trainer.save_model(model, evaluation, symbol="ALL", timeframe="1d", model_type=kind)
+    assert shelf.records[saved]["training_data"]["split"]["symbols"] == ["S0", "S1", "S2"]
+
+
+def test_the_naive_forecast_of_a_panel_is_of_each_symbol() -> None:
+    """A volatility is compared with the recent volatility of the same symbol."""
+    data = panel()
+    both = Samples.of_panel(data, "volatility", 5)
+    naive = pd.Series(both.naive(), index=both.labels.index)
+    for symbol, frame in data.items():
+        alone = Samples.of_data(frame, "volatility", 5)
+        np.testing.assert_array_equal(alone.naive(), naive.xs(symbol, level="symbol"))
+
+
+def test_folds_inside_an_estimator_are_purged_by_rows_of_the_panel() -> None:
+    """The calibration of an SVC sees rows, so its gap is as many of them as the longest label window spans."""
+    trainer = MarketDataModelTrainer(use_model_registry=False)
+    x, y = trainer.prepare_panel(panel(), "price_direction", 5)
+    model, _ = trainer.train_model(x, y, "svr")
+    gap = model.get_params()["model__cv"].gap
+    dates = x.index.get_level_values("date")
+    ends = pd.Series(dates, index=x.index).groupby(level="symbol").shift(-5).to_numpy()
+    spans = [int((dates <= end).sum()) - 1 - row for row, end in enumerate(ends) if not pd.isna(end)]
+    assert max(spans) == gap
+
+
+def test_a_panel_that_does_not_fit_together_is_refused() -> None:
+    """Other features, another time zone, no close, no symbols and rows out of order are named."""
+    trainer = MarketDataModelTrainer(use_model_registry=False)
+    data = panel()
+    for odd, problem in (
+        (data["S2"].assign(news=1.0), "S2 and S0 differ in their features: news"),
+        (data["S2"].tz_localize("UTC"), "S2 and S0 differ in their time zones"),
+        (data["S2"].drop(columns="close"), "S2: no column close"),
+    ):
+        with pytest.raises(InvalidValueError, match=problem):
+            trainer.prepare_panel({**data, "S2": odd}, "return")
+    with pytest.raises(InvalidValueError, match="at least one symbol"):
+        trainer.prepare_panel({}, "return")
+    x, y = trainer.prepare_panel(data, "return")
+    for index in (x.index[::-1], x.swaplevel().index):
+        with pytest.raises(InvalidValueError, match="in order of time"):
+            trainer.train_model(x.set_axis(index), y.set_axis(index), "ridge", target="return", horizon=1)
 
 
 def test_labels_that_say_nothing_need_help() -> None:
@@ -512,15 +724,27 @@ def test_a_wrong_argument_is_refused_before_any_work(folder: Path, wrong: dict[s
 
 
 def model_digests(folder: Path, kinds: Sequence[str], **options: Any) -> dict[str, str]:
-    """Train in a registry of memory and return the digest of each model's pickle by its name."""
+    """Train in a registry of memory and return the digest of each model as it is stored, by its name."""
     shelf = Shelf()
     trainer = MarketDataModelTrainer(folder, registry=shelf, **options)
     results = trainer.train_models_for_symbol("NSE_TCS", "1d", ["next_close", "price_direction"], 1, kinds)
     assert {"trained"} == {row.status for row in results}, results.to_frame()["reason"].tolist()
+    (versions,) = shelf.transactions
     return {
-        record["model_name"]: hashlib.blake2b(pickle.dumps(record["model"])).hexdigest()[:16]
-        for record in shelf.records.values()
+        version["model_name"]: hashlib.blake2b(b"".join(version["model"].views().values())).hexdigest()[:16]
+        for version in versions
     }
+
+
+def test_what_a_process_did_before_changes_no_bit_of_a_model() -> None:
+    """An estimator that was unpickled leaves its names in the tables of its class, and no trace in the next model."""
+    models = []
+    for _ in range(2):
+        model, _ = fitted("hist_gradient_boosting", "next_close")
+        models.append(pickle.dumps(model))
+        stranger = pickle.loads(models[0])
+        stranger.regressor_.__dict__ = {"".join(name): value for name, value in vars(stranger.regressor_).items()}
+    assert len({hashlib.blake2b(model).hexdigest() for model in models}) == 1
 
 
 def test_equal_data_and_seed_give_equal_bytes_in_one_process_or_two(folder: Path) -> None:

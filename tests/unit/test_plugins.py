@@ -124,6 +124,7 @@ def test_an_unknown_format_names_the_package() -> None:
         ({"register_trainers": lambda: [object()]}, "not a Trainer"),
         ({"register_trainers": broken}, "ZeroDivisionError: mine"),
         ({"register_targets": lambda: [object()]}, "not a Target"),
+        ({"register_tuners": lambda: [object()]}, "not a Tuner"),
         ({"register_targets": builtin_targets}, "target 'next_close' is already there"),
         ({"register_serializers": lambda extra: []}, "extra"),
         ({"register_serializers": lambda: sys.exit(3)}, "SystemExit"),
@@ -136,6 +137,7 @@ def test_a_bad_plugin_is_reported_and_left_out(hooks: dict[str, Any], said: str 
     assert plugins.serializer("text").name == "text"
     assert plugins.serializer_for({}).name == "pickle5"
     assert isinstance(plugins.trainers(), dict)
+    assert list(plugins.tuners()) == ["grid", "random", "halving"]
     assert list(plugins.targets()) == ["next_close", "price_direction", "return", "volatility"]
     found = errors_of(plugins)
     assert found["good"] == []
@@ -405,6 +407,21 @@ def test_hook_register_targets() -> None:
     assert plugins.target("overnight") is target
     with pytest.raises(PluginError, match="overnight"):
         plugins.target("none")
+
+
+def test_hook_register_tuners() -> None:
+    """A way to search for parameters is found by its name, and an unknown one names those there are."""
+
+    class Luck:
+        name = "luck"
+
+        def search(self, search: Any) -> list[Any]:
+            return []
+
+    plugins = Plugins((), extra={"mine": plugin(register_tuners=lambda: [Luck()])})
+    assert plugins.tuner("luck").name == "luck"
+    with pytest.raises(PluginError, match="grid, halving, luck, random"):
+        plugins.tuner("none")
 
 
 def test_hook_after_sync() -> None:
