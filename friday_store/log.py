@@ -16,8 +16,9 @@ BLAKE3 of those bytes::
          by birth, refs: [[name, digest, birth, origin]] by name}
 
 The ``birth`` of a ref or a pack is ``seq << 24 | place in the entry``: unique, ordered by time, the same in every
-replay. ``id`` is fresh for each attempt: who is told "it exists" reads the entry back, and its own id means that only
-the reply was lost.
+replay. A pack that was removed is never added again; ``packs_removed`` may name packs that no entry added, which then
+none may add (:mod:`friday_store.maintenance.gc`). ``id`` is fresh for each attempt: who is told "it exists" reads the
+entry back, and its own id means that only the reply was lost.
 """
 
 from __future__ import annotations

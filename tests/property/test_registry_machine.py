@@ -6,7 +6,7 @@ import copy
 import shutil
 import tempfile
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 NAMES = st.sampled_from(["m", "team/x"])
 VERSIONS = st.sampled_from([None, None, "1.0.0", "2.0.0-rc.1", "10.0.0+b"])
 TAGS = st.sampled_from(["t", "T", "a/b", "1.0.0"])
-ALIASES = st.sampled_from(["production", "b"])
+ALIAS_NAMES = ("production", "b")
+ALIASES = st.sampled_from(ALIAS_NAMES)
 KEYS = st.sampled_from(["x", "y", "z.z", "$q"])
 CONTENTS = st.integers(0, 3)
 PICKS = st.integers(0, 99)
@@ -66,11 +67,16 @@ class Version:
 
 @dataclass
 class Grave:
-    """What the dict knows of a deleted version: as it was, what pointed at it, and in which deletion it went."""
+    """What the dict knows of a deleted version: as it was, what pointed at it, and in which deletion it went.
+
+    Attributes:
+        swept: Whether garbage was collected with no grace since: then it comes back only if others kept its bytes.
+    """
 
     version: Version
     aliases: set[str]
     turn: int
+    swept: bool = False
 
 
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -232,13 +238,55 @@ class RegistryMachine(RuleBasedStateMachine):
                 self.handles[handle].delete_model(key[0], None if whole else key[1])
             return
         assert self.handles[handle].delete_model(key[0], None if whole else key[1], force=force) == ids
+        self.buried(doomed)
+
+    def buried(self, doomed: Iterable[Key]) -> None:
+        """Take versions to their graves."""
         self.turns += 1
         for each in doomed:
             gone = self.alive.pop(each)
-            names = {alias for alias, model_id in pointed.items() if model_id == gone.id}
+            names = {
+                alias for (name, alias), model_id in self.aliases.items() if (name, model_id) == (each[0], gone.id)
+            }
             self.graves[each] = Grave(gone, names, self.turns)
             for alias in names:
-                del self.aliases[key[0], alias]
+                del self.aliases[each[0], alias]
+
+    @rule(handle=st.booleans(), name=NAMES, last=st.integers(1, 3), dry_run=st.booleans())
+    def prune(self, handle: bool, name: str, last: int, dry_run: bool) -> None:
+        """Delete all but the versions registered last, those that an alias names, and their parents."""
+        registry, known = self.handles[handle], self.of(name)
+        if not known:
+            with pytest.raises(ModelNotFoundError):
+                registry.prune(name, keep_last=last)
+            return
+        pointed = {model_id for (model, _), model_id in self.aliases.items() if model == name}
+        before = {key: self.alive[known[place - 1]].id if place else "" for place, key in enumerate(known)}
+        ids = {self.alive[key].id: key for key in known}
+        kept = {*known[-last:], *(key for key in known if self.alive[key].id in pointed)}
+        waiting = list(kept)
+        while waiting:
+            child = waiting.pop()
+            for parent in self.alive[child].parents:
+                if parent in ids and parent != before[child] and ids[parent] not in kept:
+                    kept.add(ids[parent])
+                    waiting.append(ids[parent])
+        fates = registry.prune(name, keep_last=last, dry_run=dry_run)
+        assert {key: key in kept for key in known} == {(f.model_name, f.model_version): bool(f.kept) for f in fates}
+        if not dry_run:
+            self.buried([key for key in known if key not in kept])
+
+    @rule(handle=st.booleans(), grace=st.sampled_from([0, 0, "14d"]))
+    def collect(self, handle: bool, grace: str | int) -> None:
+        """Collect garbage: what is alive loads, from the other registry too, and a dry run said the same."""
+        expected = self.handles[handle].gc(grace=grace, dry_run=True)
+        assert expected == replace(self.handles[handle].gc(grace=grace), dry_run=True)
+        if grace == 0:
+            for grave in self.graves.values():
+                grave.swept = True
+            assert 0 == self.handles[handle].gc(grace=0, dry_run=True).objects_dropped
+        for version in self.alive.values():
+            assert [version.content] == self.handles[not handle].load_model(version.id)
 
     @rule(handle=st.booleans(), name=NAMES, pick=PICKS, whole=st.booleans())
     def restore(self, handle: bool, name: str, pick: int, whole: bool) -> None:
@@ -250,10 +298,15 @@ class RegistryMachine(RuleBasedStateMachine):
             with pytest.raises(ModelNotFoundError):
                 self.handles[handle].restore_model(name, version)
             return
-        found = self.handles[handle].restore_model(name, version)
+        try:
+            found = self.handles[handle].restore_model(name, version)
+        except ModelNotFoundError:
+            assert any(self.graves[key].swept for key in lost)
+            return
         assert sorted(self.graves[key].version.id for key in lost) == found
         for key in sorted(lost, key=lambda key: (-self.graves[key].turn, self.graves[key].version.birth)):
             grave = copy.deepcopy(self.graves[key])
+            self.graves[key].swept = False
             self.births += 1
             grave.version.birth = self.births
             self.alive[key] = grave.version

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from friday_store import FridayStoreError, VersionExistsError
+from friday_store import FridayStoreError, ModelNotFoundError, VersionExistsError
 from friday_store import storage as storages
 from friday_store.hookspecs import SyncReport
 from friday_store.plugins import Plugins
@@ -170,7 +170,7 @@ class SyncMachine(RuleBasedStateMachine):
         self.pairs = {name: Pair() for name in WORK}
         self.ancestors: dict[str, set[str]] = {}
         self.born: dict[str, int] = {}
-        self.deleted: set[str] = set()
+        self.deleters: dict[str, set[str]] = {}
         self.numbers = itertools.count()
 
     @initialize()
@@ -181,6 +181,11 @@ class SyncMachine(RuleBasedStateMachine):
         for name in WORK:
             self.registries[name] = self.opened(name)
             self.registries[name].add_remote("hub", self.folder / "hub", probe=False)
+
+    @property
+    def deleted(self) -> set[str]:
+        """The versions that somebody deleted and did not bring back."""
+        return {each for each, whose in self.deleters.items() if whose}
 
     def opened(self, name: str) -> ModelRegistry:
         """Open a registry."""
@@ -258,7 +263,30 @@ class SyncMachine(RuleBasedStateMachine):
         """Delete a version, with the aliases that name it."""
         name, version = self.picked(who, pick)
         if name:
-            self.deleted.update(self.registries[who].delete_model(name, version, force=True))
+            for gone in self.registries[who].delete_model(name, version, force=True):
+                self.deleters.setdefault(gone, set()).add(who)
+
+    @rule(who=st.sampled_from([*WORK, "hub"]), grace=st.sampled_from([0, 0, "14d"]), near=st.booleans())
+    def collect(self, who: str, grace: str | int, near: bool) -> None:
+        """Collect garbage somewhere, in the hub by itself or as a remote; no name changes."""
+        before = self.state(who)
+        if who == "hub" and not near:
+            self.registries["ann"].gc(grace=grace, remote="hub")
+        else:
+            (self.hub if who == "hub" else self.registries[who]).gc(grace=grace)
+        assert before == self.state(who)
+
+    @rule(who=SIDES, name=NAMES)
+    def restore(self, who: str, name: str) -> None:
+        """Bring back what was deleted of a model, as far as it is not erased."""
+        before = self.state(who)
+        try:
+            found = self.registries[who].restore_model(name)
+        except ModelNotFoundError:
+            assert before == self.state(who)
+        else:
+            for back in found:
+                self.deleters[back].discard(who)
 
     @rule(who=SIDES)
     def reopen(self, who: str) -> None:
