@@ -22,6 +22,7 @@ from friday_store.refs import Ref
 from friday_store.repository import FORMAT_FILE, Repository
 
 Severity = Literal["error", "warning"]
+_TRIES: Final = 3
 _LARGE_GAP: Final = 1 << 20
 
 
@@ -45,12 +46,19 @@ class Problem:
 def fsck(repository: Repository, *, quick: bool = False, partial: bool = False) -> list[Problem]:
     """Return everything that is wrong with a repository; an empty list when it is sound.
 
+    Where packs are collected while this runs, what looks like damage is looked at again.
+
     Args:
         repository: What to check; nothing in it is changed but an index that cannot be used.
         quick: Do not read the packs' data.
         partial: Chunks may be missing, since a remote keeps them until they are needed.
     """
-    return list(_Check(repository, quick=quick, partial=partial).problems())
+    for left in reversed(range(_TRIES)):
+        check = _Check(repository, quick=quick, partial=partial)
+        found = list(check.problems())
+        if not left or all(each.severity == "warning" for each in found) or not check.outrun():
+            break
+    return found
 
 
 class _Check:
@@ -70,6 +78,13 @@ class _Check:
         yield from self._closure()
         yield from self._index()
         yield from self._strays()
+
+    def outrun(self) -> bool:
+        """Whether a pack that was in use when this began is not any more: its file can have been swept."""
+        try:
+            return not self._state.packs.keys() <= self._repository.log.state().packs.keys()
+        except FridayStoreError:
+            return False
 
     def _log(self) -> Iterator[Problem]:
         """Replay the log from its first entry, and compare each checkpoint with it."""

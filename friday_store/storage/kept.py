@@ -105,7 +105,12 @@ class Kept:
         return self.far.list(folder)
 
     def delete(self, paths: Iterable[str]) -> None:
-        self.far.delete(paths)
+        listed = list(paths)
+        self.far.delete(listed)
+        for path in listed:
+            self._ends.pop(path, None)
+            with contextlib.suppress(OSError):  # what cannot be removed goes when room is needed
+                self._place(path).unlink()
 
     def stat(self, path: str) -> Entry | None:
         return self.far.stat(path)

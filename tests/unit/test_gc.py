@@ -15,6 +15,7 @@ import pytest
 
 from friday_store import IntegrityError, InvalidValueError, ModelNotFoundError, ModelRegistry, StorageError
 from friday_store.log import entry_path
+from friday_store.maintenance import _Check
 from friday_store.maintenance.gc import GcReport, _Collection
 from friday_store.maintenance.past import DAY
 from friday_store.objects.pack import FOLDER
@@ -288,6 +289,8 @@ def test_collecting_in_a_remote(here: ModelRegistry, tmp_path: Path) -> None:
     assert [] == here.fsck(remote="origin")
     assert [] == stored.opened(tmp_path / "there").fsck()
     here.register_model(weights(9), "m")
+    kept = {path.name for path in (Path(here.url) / "remotes" / "origin" / "kept").glob("packs-*")}
+    assert kept <= {f"packs-{path.name}" for path in (tmp_path / "there" / FOLDER).iterdir()}
     assert 1 == sum(update.ref.startswith("versions/") for update in here.push().moved)
     copy = ModelRegistry.clone(tmp_path / "there", tmp_path / "copy", trust=stored.Everybody())
     np.testing.assert_array_equal(weights(9), copy.load_model("m"))
@@ -359,3 +362,22 @@ def test_collecting_in_a_bucket(s3: Served, tmp_path: Path) -> None:
     work.register_model(weights(7), "m")
     work.push()
     np.testing.assert_array_equal(weights(7), in_bucket(s3).load_model("m"))
+
+
+def test_fsck_is_not_misled_by_a_collector(here: ModelRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pack that is collected while fsck reads is no damage; what is damaged is told all the same."""
+    read = _Check._packs
+    doomed = [True]
+
+    def late(self: _Check) -> Any:
+        if doomed:
+            doomed.clear()
+            with stored.opened(Path(here.url)) as other:
+                other.delete_model("m", "1.0.0")
+                other.gc(grace=0)
+        return read(self)
+
+    monkeypatch.setattr(_Check, "_packs", late)
+    assert [] == here.fsck()
+    max((Path(here.url) / FOLDER).iterdir(), key=lambda path: path.stat().st_size).unlink()
+    assert "pack" in {problem.kind for problem in here.fsck()}
