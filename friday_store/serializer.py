@@ -8,6 +8,7 @@ an older layout are first brought into the current one by a format that can (:cl
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -150,10 +151,11 @@ def load(plugins: Plugins, name: str, version: int, parts: Mapping[str, memoryvi
         parts: The parts by name.
 
     Raises:
-        PluginError: No such format is installed, or what the model is made of is not.
+        PluginError: No such format is installed, or what the model is made of is not, or is too old to be safe.
         SerializationError: The parts are not of that format.
     """
     serializer = plugins.serializer(name)
+    _require_floors(serializer)
     with _named(serializer, f"the model's {name} parts are whole, and loading them failed", _COMPARE):
         return serializer.load(*_current(serializer, version, parts))
 
@@ -214,6 +216,38 @@ def requirements(serializer: Serializer) -> dict[str, str]:
     """Return the distributions that a format requires, with the versions that are installed."""
     found = ((_distribution(wanted), _version(wanted)) for wanted in _required(serializer))
     return {name: version for name, version in found if version is not None}
+
+
+def _require_floors(serializer: Serializer) -> None:
+    """Refuse to load with a library that is older than its format requires: older ones have known holes.
+
+    Raises:
+        PluginError: One is.
+    """
+    for wanted in _required(serializer):
+        installed = _outdated(wanted)
+        if installed is not None:
+            raise PluginError(
+                f"the format {serializer.name!r} needs {wanted}, and {installed} is installed",
+                hint=f"pip install --upgrade '{wanted}'",
+            )
+
+
+@functools.cache
+def _outdated(wanted: str) -> str | None:
+    """Return the installed version of what is required, if it is older than that."""
+    floor, installed = re.search(r">=\s*([0-9.]+)", wanted), _version(wanted)
+    old = floor is not None and installed is not None and _release(installed) < _release(floor[1])
+    return installed if old else None
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """Return the numbers of a version's release, without zeros at the end."""
+    numbers = re.match(r"(?:\d+!)?((?:\d+\.)*\d+)", version)
+    found = [int(number) for number in numbers[1].split(".")] if numbers is not None else []
+    while found and found[-1] == 0:
+        found.pop()
+    return tuple(found)
 
 
 def _required(serializer: Serializer) -> Sequence[str]:

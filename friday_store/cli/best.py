@@ -56,7 +56,9 @@ def best(
     tag: str | None,
     alias: str | None,
 ) -> None:
-    """Find the version with the best value of a metric.
+    """Find the best version.
+
+    That is the one with the best value of a metric.
 
     What has no number for it is passed over, and what is deprecated or archived. Of equals the newest wins.
     """

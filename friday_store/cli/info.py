@@ -32,7 +32,9 @@ _MOST: Final = 12
 @click.argument("subject", metavar="FILE|REV", shell_complete=model_names)
 @click.pass_obj
 def info(session: Session, /, *, subject: str) -> None:
-    """Say what a model file is, without loading it.
+    """Say what a model file is.
+
+    It is not loaded.
 
     A file's format is told by its bytes. Of a version it is also said whether it can be expected to load here, by the
     libraries that were recorded with it. A FILE that is there comes before a revision of the same name.

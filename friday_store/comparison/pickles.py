@@ -32,6 +32,10 @@ class Global(NamedTuple):
         return f"{self.module}.{self.name}"
 
 
+COMPUTED: Final = Global("?", "computed")
+"""Stands for what has no name in the pickle itself, because the pickle would compute it."""
+
+
 class Buffer(NamedTuple):
     """An out-of-band buffer, by its number."""
 
@@ -57,6 +61,9 @@ class Made:
     pairs: list[tuple[Any, Any]] = field(default_factory=list)
 
 
+Built = Callable[[Made, io.BytesIO], None]
+
+
 @dataclass(eq=False)
 class Pairs:
     """A dict, whose keys need not be hashable before they are made."""
@@ -65,14 +72,28 @@ class Pairs:
 
 
 class _Reader:
-    def __init__(self) -> None:
+    """A pickle's machine that calls nothing.
+
+    Args:
+        built: Called with what a ``BUILD`` has just given its state to, and the stream after that opcode, for formats
+            that put bytes of their own there.
+
+    Attributes:
+        found: Every class and function that was named so far, also where nothing came of it; whether it is called.
+    """
+
+    def __init__(self, built: Built | None = None) -> None:
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
         self.buffers = 0
+        self.found: dict[Global, bool] = {}
+        self._built = built
+        self._stream = io.BytesIO()
 
-    def read(self, data: bytes) -> Any:
-        for opcode, argument, _ in pickletools.genops(io.BytesIO(data)):
+    def read(self, stream: io.BytesIO) -> Any:
+        self._stream = stream
+        for opcode, argument, _ in pickletools.genops(stream):
             name = opcode.name
             if name in _CONSTANTS:
                 self.stack.append(argument)
@@ -119,28 +140,35 @@ class _Reader:
             name, module = self.stack.pop(), self.stack.pop()
         else:
             module, _, name = str(argument).partition(" ")
-        self.stack.append(Global(str(module), str(name)))
+        known = isinstance(module, str) and isinstance(name, str)
+        self.stack.append(Global(module, name) if known else COMPUTED)
+        self.found.setdefault(self.stack[-1], False)
+
+    def called(self, by: Any) -> Any:
+        self.found[by if isinstance(by, Global) else COMPUTED] = True
+        return by
 
     def call(self, _: Any) -> None:
-        args, by = self.stack.pop(), self.stack.pop()
+        args, by = self.stack.pop(), self.called(self.stack.pop())
         self.push(Made(by, _arguments(args)))
 
     def call_with_names(self, _: Any) -> None:
-        names, args, by = self.stack.pop(), self.stack.pop(), self.stack.pop()
+        names, args, by = self.stack.pop(), self.stack.pop(), self.called(self.stack.pop())
         self.stack.append(Made(by, (*_arguments(args), names)))
 
     def call_marked(self, argument: Any) -> None:
         found = self.since_mark()
         module, _, name = str(argument or "").partition(" ")
-        by = Global(module, name) if argument else found.pop(0)
+        by = self.called(Global(module, name) if argument else found.pop(0))
         self.stack.append(Made(by, tuple(found)))
 
     def build(self, _: Any) -> None:
         state, target = self.stack.pop(), self.stack[-1]
-        if isinstance(target, Made):
-            target.state = state
-        else:
+        if not isinstance(target, Made):
             raise UnreadableError("state for what has none")
+        target.state = state
+        if self._built is not None:
+            self._built(target, self._stream)
 
     def append(self, found: list[Any]) -> None:
         target = self.stack[-1]
@@ -245,8 +273,31 @@ def read(data: bytes | memoryview) -> Any:
     if len(data) > MOST_BYTES:
         raise UnreadableError("the pickle is too large to be looked at")
     try:
-        return _Reader().read(bytes(data))
+        return _Reader().read(io.BytesIO(data))
     except UnreadableError:
         raise
     except _BREAKS as error:
         raise UnreadableError(f"the pickle is broken: {error}") from error
+
+
+def globals_in(data: bytes | memoryview | io.BytesIO, built: Built | None = None) -> tuple[dict[Global, bool], str]:
+    """Return every class and function that a pickle names, whether it would be called, and why the rest is not known.
+
+    What stands before a break counts too, since it would have run by then. The reason is empty if all was read.
+
+    Args:
+        data: The pickle; of a stream, what comes next in it.
+        built: See :class:`_Reader`.
+    """
+    if not isinstance(data, io.BytesIO):
+        if len(data) > MOST_BYTES:
+            return {}, "it is too large to be looked at"
+        data = io.BytesIO(data)
+    reader = _Reader(built)
+    try:
+        reader.read(data)
+    except UnreadableError as error:
+        return reader.found, str(error)
+    except _BREAKS as error:
+        return reader.found, f"it is broken: {error}"
+    return reader.found, ""

@@ -26,6 +26,8 @@ from friday_store.errors import SerializationError
 from friday_store.hookspecs import Part, Safety
 
 _MOST_ARRAYS: Final = 100_000
+_INFLATED: Final = 64 << 20
+_RATIO: Final = 64
 _SHOWN: Final = 500
 _UNNAMED: Final = b"one array without a name"
 
@@ -34,6 +36,8 @@ class Joblib:
     """joblib's file format; for those who need that very file."""
 
     name = "joblib"
+    requires = ("joblib>=1.6",)
+    """Before that, arrays of objects escaped a restricted unpickler (GHSA-m62q-453p-gv66)."""
     format = 1
     safety: Safety = "code"
     deterministic = True
@@ -135,6 +139,8 @@ class Numpy:
 
         try:
             found = np.load(io.BytesIO(data), allow_pickle=False)
+            if hasattr(found, "zip"):
+                _check_inflated(found.zip, len(data))
             if not hasattr(found, "items"):
                 return self.dump(found)
             unnamed = [info.comment for info in found.zip.infolist()] == [_UNNAMED]
@@ -223,6 +229,16 @@ class File:
 
     def from_file(self, data: memoryview) -> list[Part]:
         return [Part("file", data, opaque=True)]
+
+
+def _check_inflated(archive: zipfile.ZipFile, size: int) -> None:
+    """Refuse an archive that would become very much larger than it is; no member can give more than it declares."""
+    declared = sum(info.file_size for info in archive.infolist())
+    if declared > max(_INFLATED, _RATIO * size):
+        raise SerializationError(
+            f"a file of {size} bytes would become {declared} bytes of arrays, more than {_RATIO} times as many",
+            hint="write it anew with numpy.savez, uncompressed",
+        )
 
 
 def _known(name: str, version: int) -> None:

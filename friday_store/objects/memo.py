@@ -79,7 +79,7 @@ class Memo:
         except OSError:
             return nothing
         with os.fdopen(handle, "rb") as file:
-            if _others_can_write(os.fstat(handle)):
+            if others_can_write(os.fstat(handle)):
                 return nothing
             data = file.read(len(_MAGIC) + len(identity) + len(nothing) + SIZE + 1)
         body, digest = data[:-SIZE], data[-SIZE:]
@@ -90,10 +90,11 @@ class Memo:
 
 
 def _identity(found: os.stat_result) -> bytes | None:
-    if _others_can_write(found):
+    if others_can_write(found):
         return None
     return _IDENTITY.pack(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def _others_can_write(found: os.stat_result) -> bool:
+def others_can_write(found: os.stat_result) -> bool:
+    """Whether anybody but this user could change a file, or is its owner."""
     return found.st_uid != os.geteuid() or bool(found.st_mode & (stat.S_IWGRP | stat.S_IWOTH))

@@ -8,7 +8,9 @@ mapping: raw chunks copied, compressed ones inflated straight into their place, 
 Putting parts together while the model is already being made from those before them was tried, and took 1.3 times as
 long on two cores: the threads wait for each other's page faults and for the interpreter.
 
-The bytes that are hashed are those of the view or of the assembled part, after which nothing copies them again.
+The bytes that are hashed are those of the view or of the assembled part, after which nothing copies them again. A
+private mapping shows what is written into its file later, until a page is touched: so a view is given only of a file
+that nobody but this user can write. Of a file of others' everything is copied first and hashed then.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from friday_store.digest import Buffer, digest_of
 from friday_store.errors import IntegrityError, StorageError
 from friday_store.manifest import Artifact, PartEntry
 from friday_store.objects.chunking import THREADS
-from friday_store.objects.memo import Memo
+from friday_store.objects.memo import Memo, others_can_write
 from friday_store.objects.pack import BIG, FOLDER, PAGE, Codec, Directory, Frame, Kind
 from friday_store.storage import Storage
 
@@ -70,12 +72,13 @@ class Mapped:
         access = mmap.PROT_READ | mmap.PROT_WRITE
         self._map = mmap.mmap(handle, high - self._low, flags=flags, prot=access, offset=self._low)
         self._whole = memoryview(self._map)
+        self._shared = others_can_write(self.stat)
 
     def stored(self, frame: Frame) -> memoryview:
         return self._whole[frame.offset - self._low :][: frame.stored]
 
-    def view(self, start: int, size: int) -> memoryview:
-        return self._whole[start - self._low :][:size]
+    def view(self, start: int, size: int) -> memoryview | None:
+        return None if self._shared else self._whole[start - self._low :][:size]
 
 
 class Fetched:

@@ -21,6 +21,7 @@ from friday_store.trust import Provenance
 if TYPE_CHECKING:
     import pandas as pd
 
+    from friday_store.explanation import Explanation
     from friday_store.lineage import Direction, Lineage, Node
 
 
@@ -89,6 +90,21 @@ class Reading(Access):
     def provenance(self, revision: str, version: str | None = None) -> Provenance:
         """Return whose word there is for a version: see :class:`~friday_store.trust.Provenance`."""
         return self.provenances.of(*self.repository.verified(self._row(revision, version)))
+
+    def explain(self, revision: str, version: str | None = None, *, scan: bool = False) -> Explanation:
+        """Return what loading a version would run, and whether it would load here; nothing of it is run.
+
+        Args:
+            revision: The version, or a model's name.
+            version: The version, when a name was given.
+            scan: Whether to ask ``picklescan`` too, if it is installed.
+        """
+        from friday_store import explanation
+
+        row, manifest = self.repository.verified(self._row(revision, version))
+        artifact = self.repository.artifact(manifest.artifact)
+        of, parts = self.provenances.of(row, manifest), self.repository.parts(artifact)
+        return explanation.explain(self.plugins, self.trust, of, artifact, parts, scan=scan)
 
     def record_of(self, model: Any) -> Record:
         """Return the record of a model that was loaded through this registry.

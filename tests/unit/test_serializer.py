@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import itertools
 import pickle
+import re
 import threading
 from dataclasses import replace
 from types import SimpleNamespace
@@ -302,3 +304,31 @@ def test_a_serialized_model_is_registered_without_being_loaded(estimator: Any, r
             registry.register_model(wrong, "apart")
     with pytest.raises(SerializationError, match="cannot become joblib"):
         registry.register_model(sent, "apart", serializer="joblib")
+
+
+@pytest.mark.parametrize(
+    ("installed", "refused"), [("1.5.3", True), ("1.6", False), ("1.6.0", False), ("2.0rc1", False)]
+)
+def test_a_library_with_known_holes_does_not_load(
+    registry: ModelRegistry, monkeypatch: pytest.MonkeyPatch, installed: str, refused: bool
+) -> None:
+    """S22: what is older than its format requires is refused by name, with the command that installs a newer one."""
+    registry.register_model({"a": 1}, "m", serializer="joblib")
+    real = importlib.metadata.version
+    monkeypatch.setattr(serializer, "_outdated", serializer._outdated.__wrapped__)
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: installed if name == "joblib" else real(name))
+    if not refused:
+        assert {"a": 1} == registry.load_model("m")
+        return
+    with pytest.raises(PluginError, match=r"needs joblib>=1.6, and 1.5.3 is installed") as caught:
+        registry.load_model("m")
+    assert "pip install --upgrade 'joblib>=1.6'" == caught.value.hint
+
+
+def test_the_floors_stand_in_the_package_too() -> None:
+    """S22: the package itself asks for libraries without the holes that are known."""
+    asked = {re.split(r"[^a-z0-9-]", line)[0]: line for line in importlib.metadata.requires("friday-store") or ()}
+    for name, floor in (("joblib", (1, 6)), ("msgpack", (1, 0)), ("cryptography", (44,))):
+        found = re.search(r">=([0-9.]+)", asked[name])
+        assert found is not None
+        assert tuple(map(int, found[1].split("."))) >= floor
