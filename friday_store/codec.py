@@ -2,7 +2,8 @@
 
 A map is canonical when its keys are strings in sorted order at every level and every value has its shortest
 encoding. :func:`decode` accepts nothing else: it caps the size before it looks, decodes, encodes again, and
-refuses bytes that differ. So an object has one digest, and no two readers can see different things in it.
+refuses bytes that differ. So an object has one digest, and no two readers can see different things in it. What is
+large may hold a million values, and one more for each 8 bytes, so that no small file takes all memory when it is read.
 
 :func:`normalise` is the public edge: it turns what users put into metadata (numpy scalars and small arrays,
 datetimes, enums, paths, decimals, sets, dataclasses) into plain values, or names the key that cannot be stored.
@@ -29,6 +30,9 @@ from friday_store.errors import IntegrityError, InvalidValueError
 CAP: Final = 64 << 20
 _DEPTH: Final = 64
 _ITEMS: Final = 100_000
+_VALUES: Final = 1 << 20
+_BYTES_EACH: Final = 8
+_MAP: Final = 4
 _AS_INTEGER: Final = 2
 _INTEGERS: Final = range(-(1 << 63), 1 << 64)
 
@@ -66,20 +70,22 @@ def decode(data: bytes | memoryview, kind: str, *, cap: int = CAP) -> dict[str, 
         cap: The most bytes that are looked at.
 
     Raises:
-        IntegrityError: Too large, not MessagePack, not canonical, or of another kind.
+        IntegrityError: Too large, of too many values, not MessagePack, not canonical, or of another kind.
     """
     if len(data) > cap:
         raise IntegrityError(f"{kind} of {len(data)} bytes is larger than the {cap} allowed")
-    limit = len(data)
+    budget = _Budget(_VALUES + len(data) // _BYTES_EACH)
+    many = len(data) > _VALUES
     try:
         value = msgpack.unpackb(
             data,
             raw=False,
             strict_map_key=True,
-            max_map_len=limit,
-            max_array_len=limit,
+            max_map_len=min(len(data), _VALUES),
+            max_array_len=min(len(data), budget.left),
             timestamp=_AS_INTEGER,
-            object_pairs_hook=_ordered,
+            object_pairs_hook=budget.map if many else _ordered,
+            list_hook=budget.list if many else None,
             ext_hook=_no_extension,
         )
         _check_depth(value, 2 * _DEPTH)
@@ -92,6 +98,28 @@ def decode(data: bytes | memoryview, kind: str, *, cap: int = CAP) -> dict[str, 
         raise IntegrityError(f"expected a {kind}, found {str(value.get('kind'))[:40]!r}")
     found: dict[str, Any] = value
     return found
+
+
+class _Budget:
+    """Counts the values that are decoded, and stops when there are too many: a byte can become 64 bytes of memory."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def map(self, pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
+        """Count a map."""
+        self._spend(_MAP + 2 * len(pairs))
+        return _ordered(pairs)
+
+    def list(self, items: list[Any]) -> list[Any]:
+        """Count a list."""
+        self._spend(1 + len(items))
+        return items
+
+    def _spend(self, count: int) -> None:
+        self.left -= count
+        if self.left < 0:
+            raise ValueError("too many values")
 
 
 def _ordered(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from friday_store import codec, digest, refs
 from friday_store.errors import IntegrityError, InvalidNameError, InvalidValueError
 
 ARTIFACT_CAP: Final = 256 << 20
-MANIFEST_CAP: Final = 64 << 20
+MANIFEST_CAP: Final = 16 << 20
 NOTE_CAP: Final = 16 << 20
 ATTACHMENTS: Final = "attachments"
 

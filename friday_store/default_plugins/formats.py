@@ -13,10 +13,13 @@ from __future__ import annotations
 
 import io
 import json
+import lzma
 import math
 import mmap
 import os
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +29,10 @@ from friday_store.errors import SerializationError
 from friday_store.hookspecs import Part, Safety
 
 _MOST_ARRAYS: Final = 100_000
+_NO_ARRAYS: Final = (
+    ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
+    NotImplementedError, RuntimeError, MemoryError, OverflowError, SyntaxError, TypeError, AttributeError, IndexError,
+)  # fmt: skip
 _INFLATED: Final = 64 << 20
 _RATIO: Final = 64
 _SHOWN: Final = 500
@@ -145,7 +152,7 @@ class Numpy:
                 return self.dump(found)
             unnamed = [info.comment for info in found.zip.infolist()] == [_UNNAMED]
             return self.dump(found["array"] if unnamed else dict(found.items()))
-        except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except _NO_ARRAYS as error:
             raise SerializationError(f"not an npy or npz file without pickles: {error}") from error
 
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import Final, Self, TypeVar
 
 from friday_store.digest import SHORTEST, Buffer, digest_of
-from friday_store.errors import IntegrityError, ModelNotFoundError
+from friday_store.errors import IntegrityError, InvalidValueError, ModelNotFoundError
 from friday_store.hookspecs import Part
-from friday_store.manifest import Artifact
+from friday_store.manifest import Artifact, Manifest, Note
 from friday_store.objects.chunking import Compression, Cut, Tally, cut, framed, frames
 from friday_store.objects.memo import Memo
 from friday_store.objects.pack import FOLDER, Directory, Frame, Kind, PackWriter, read_directory
@@ -321,7 +321,12 @@ class Batch:
             self._writer = None
 
     def put(self, kind: Kind, data: bytes) -> bytes:
-        """Add an artifact, an envelope or a note, and return its digest."""
+        """Add an artifact, an envelope or a note, and return its digest.
+
+        Raises:
+            InvalidValueError: It is larger than what is read back.
+        """
+        _check_readable(kind, data)
         digest = digest_of(data)
         if not self._known(digest):
             self._opened().add(*framed(kind, data, compress=self._store.compression == "auto", digest=digest))
@@ -388,3 +393,25 @@ class Batch:
         if self._writer is None:
             self._writer = self._store.writer()
         return self._writer
+
+
+_READERS: Final[Mapping[Kind, Callable[[bytes], object]]] = {
+    Kind.ARTIFACT: Artifact.from_bytes,
+    Kind.ENVELOPE: Manifest.from_bytes,
+    Kind.NOTE: Note.from_bytes,
+}
+
+
+def _check_readable(kind: Kind, data: bytes) -> None:
+    """Refuse to write what nobody would read: what is small always can be."""
+    name = kind.name.lower()
+    if len(data) <= _SMALL:
+        return
+    try:
+        _READERS[kind](data)
+    except IntegrityError as error:
+        raise InvalidValueError(
+            f"what is recorded is data, not metadata: {error}",
+            path=name,
+            hint="store it as a file, or a part of the model",
+        ) from error
