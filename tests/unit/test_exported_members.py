@@ -42,6 +42,7 @@ EXPORTED = [
     "Part",
     "PluginError",
     "PredictionTarget",
+    "QueryError",
     "RepositoryError",
     "SerializationError",
     "Serializer",
