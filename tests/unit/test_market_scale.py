@@ -374,3 +374,40 @@ def test_the_demo_data_lose_no_job(tmp_path: Path, horizons: list[int], models: 
         assert {"FB"} == {row.symbol for row in few}
         assert len(results) - len(few) == len(results.with_status("trained")) == len(registry.list_models())
         assert registry.spent < 0.05 * sum(row.seconds for row in results)
+
+
+@pytest.mark.slow
+def test_ray_does_the_same(folder: Path, tmp_path: Path) -> None:
+    """On a local ray, which hands results back in batches, every job is a row and every model has the same bytes."""
+    script = tmp_path / "night.py"
+    pytest.importorskip("ray")
+    script.write_text(_RAY)
+    environment = {**os.environ, "HOME": str(tmp_path), "RAY_USAGE_STATS_ENABLED": "0"}
+    places = [str(folder), str(tmp_path / "ray"), str(tmp_path / "alone")]
+    subprocess.run([sys.executable, script, *places], env=environment, check=True, capture_output=True)
+    with (
+        ModelRegistry(places[1], plugins=Plugins(())) as far,
+        ModelRegistry(places[2], plugins=Plugins(())) as alone,
+    ):
+        assert 6 == len(alone.model_names())
+        for name in alone.model_names():
+            assert alone.get_model_metadata(name)["artifact"] == far.get_model_metadata(name)["artifact"]
+
+
+_RAY = """
+import sys
+import joblib, ray
+from ray.util.joblib import register_ray
+from friday_store.market import MarketDataModelTrainer
+from friday_store.plugins import Plugins
+from friday_store.registry import ModelRegistry
+if __name__ == "__main__":
+    ray.init(num_cpus=2, include_dashboard=False, _node_ip_address="127.0.0.1", log_to_driver=False)
+    register_ray()
+    for backend, place in (("ray", sys.argv[2]), ("sequential", sys.argv[3])):
+        trainer = MarketDataModelTrainer(sys.argv[1], registry=ModelRegistry(place, plugins=Plugins(())))
+        with joblib.parallel_config(backend=backend):
+            rows = trainer.train_models_for_all_symbols(None, "1d", "return", [1, 2], "ridge")
+        assert len(rows.with_status("trained")) == 6
+    ray.shutdown()
+"""
