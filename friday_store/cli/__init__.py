@@ -26,7 +26,8 @@ TABLE: Final[Table] = {
     "Start": {
         "init": (f"{_HERE}.start:init", "Create an empty registry."),
         "clone": (f"{_HERE}.sync:clone", "Copy a registry to work on."),
-        "demo": (f"{_HERE}.start:demo", "Build a demo registry from real market prices."),
+        "demo": (f"{_HERE}.start:demo", "Run a demo on real prices."),
+        "data": (f"{_HERE}.data:data", "Check and prepare market data."),
     },
     "Record": {
         "register": (f"{_HERE}.record:register", "Store a model file as a new version."),
@@ -82,6 +83,7 @@ TABLE: Final[Table] = {
 }
 FOLDED: Final = {
     "init": "clone",
+    "demo": "data",
     "alias": "rollback",
     "train": "predict",
     "rm": "restore",

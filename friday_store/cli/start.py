@@ -58,7 +58,7 @@ def _probed(session: Session, registry: ModelRegistry) -> list[str]:
 @click.option("--fast", is_flag=True, help="Fewer and smaller models.")
 @click.option("--symbols", metavar="A,B", default="", help="Which symbols, such as AAPL,MSFT.")
 def demo(*, folder: str, fast: bool, symbols: str) -> None:
-    """Build a demo registry from real market prices.
+    """Run a demo on real prices.
 
     DIR must be new or empty; without it the demo is in friday-demo.
     """

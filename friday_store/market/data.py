@@ -112,7 +112,7 @@ def load(paths: Path | Sequence[Path]) -> pd.DataFrame:
     files = [paths] if isinstance(paths, Path) else list(paths)
     if not files:
         raise InvalidValueError("no file of market data was given")
-    frames = [(path, tidy(_read(path), str(path))) for path in files]
+    frames = [(path, tidy(read(path), str(path))) for path in files]
     if len(frames) == 1:
         return frames[0][1]
     names = ", ".join(path.name for path in files)
@@ -128,7 +128,14 @@ def load(paths: Path | Sequence[Path]) -> pd.DataFrame:
         ) from error
 
 
-def _read(path: Path) -> pd.DataFrame:
+def read(path: Path) -> pd.DataFrame:
+    """Return the table in a CSV file, compressed or not, or in a Parquet file, as it is.
+
+    Raises:
+        InvalidValueError: The file cannot be read as a table.
+        StorageError: It is missing or not readable.
+        PluginError: A Parquet file, and no library that reads it.
+    """
     try:
         if path.suffix.lower() == ".parquet":
             return pd.read_parquet(path)
@@ -156,6 +163,17 @@ def tidy(frame: pd.DataFrame, source: str = "the data") -> pd.DataFrame:
         InvalidValueError: No rows, no time, two columns of one name, a time that is missing, twice there, out of
             order or unreadable, or times of which only some have a zone. The message starts with ``source``.
     """
+    tidied = dated(frame, source)
+    _check_order(tidied.index, source)
+    return tidied.replace([np.inf, -np.inf], np.nan)
+
+
+def dated(frame: pd.DataFrame, source: str = "the data") -> pd.DataFrame:
+    """Return a copy of ``frame`` with names and times as :func:`tidy` gives them, whatever their order and the values.
+
+    Raises:
+        InvalidValueError: As :func:`tidy`, but for times that are twice there or out of order.
+    """
     tidied = frame.copy()
     tidied.columns = pd.Index([re.sub(r"\s+", "_", str(name).strip().lower()) for name in frame.columns])
     twice = tidied.columns[tidied.columns.duplicated()]
@@ -171,8 +189,7 @@ def tidy(frame: pd.DataFrame, source: str = "the data") -> pd.DataFrame:
     else:
         times = _times(tidied.index.to_series(), source)
     tidied.index = pd.DatetimeIndex(times, name="date")
-    _check_order(tidied.index, source)
-    return tidied.replace([np.inf, -np.inf], np.nan)
+    return tidied
 
 
 def _times(column: pd.Series[Any], source: str) -> pd.Series[Any]:
@@ -212,7 +229,7 @@ def _written_times(column: pd.Series[Any]) -> pd.Series[Any]:
         return pd.to_datetime(column, format="ISO8601", utc=True)
 
 
-def _check_order(index: pd.DatetimeIndex, source: str) -> None:
+def _check_order(index: Any, source: str) -> None:
     steps = np.diff(index.asi8)
     if (steps == 0).any() or index.has_duplicates:
         raise InvalidValueError(f"{source}: the time {index[index.duplicated()][0]} is there twice")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PRICE_COLUMNS = ("open", "high", "low", "close", "volume")
 NOT_FEATURES = (*PRICE_COLUMNS, "vwap", "adj_close")
+ADJUSTED = ("adj_close", "adjclose", "adjusted_close", "adj._close")
 RETURN_BARS = (1, 2, 5, 10, 20)
 AVERAGE_BARS = (5, 10, 20, 50)
 
@@ -39,8 +40,7 @@ def adjust(frame: pd.DataFrame) -> pd.DataFrame:
         InvalidValueError: As :func:`~friday_store.market.data.tidy`, or a price column is missing or not numeric.
     """
     adjusted = tidy(frame)
-    names = {"adjclose": "adj_close", "adjusted_close": "adj_close", "adj._close": "adj_close"}
-    adjusted = adjusted.rename(columns=names)
+    adjusted = adjusted.rename(columns=dict.fromkeys(ADJUSTED, "adj_close"))
     missing = [name for name in PRICE_COLUMNS if name not in adjusted.columns]
     if missing:
         raise InvalidValueError(f"no column {', '.join(missing)}; there are {', '.join(adjusted.columns)}")
@@ -55,6 +55,11 @@ def adjust(frame: pd.DataFrame) -> pd.DataFrame:
             adjusted[name] = adjusted[name] * factor
         adjusted["close"] = target
     return adjusted
+
+
+def is_adjusted(frame: pd.DataFrame) -> bool:
+    """Whether a frame of lower-case columns has an adjusted close, by which :func:`adjust` scales the prices."""
+    return any(name in frame.columns for name in ADJUSTED)
 
 
 def prepare_ohlcv(frame: pd.DataFrame) -> pd.DataFrame:

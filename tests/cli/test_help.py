@@ -79,7 +79,7 @@ def test_every_command_has_help_and_examples(name: str, run: Run) -> None:
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_every_example_runs(example: str, work: Path, run: Run, request: pytest.FixtureRequest) -> None:
     """What the help shows works as it stands."""
-    if example.startswith(("train", "predict")):
+    if example.startswith(("train", "predict", "data")):
         request.getfixturevalue("market")
     command, _, stdin = example.partition(" < ")
     result = run(*shlex.split(command), **({"input": Path(stdin).read_text()} if stdin else {}))
