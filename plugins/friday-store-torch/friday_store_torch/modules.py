@@ -35,9 +35,8 @@ class TorchModule:
     requires = tensors.REQUIRES
 
     def accepts(self, model: object) -> bool:
-        return any(
-            (kind.__module__, kind.__name__) == ("torch.nn.modules.module", "Module") for kind in type(model).__mro__
-        )
+        kinds = [(kind.__module__, kind.__name__) for kind in type(model).__mro__]
+        return ("torch.nn.modules.module", "Module") in kinds and ("keras.src.layers.layer", "Layer") not in kinds
 
     def dump(self, model: Any) -> list[Part]:
         target = io.BytesIO()
