@@ -20,7 +20,9 @@ GROUPS: Final = {
     "services": ("services",),
     "market": ("market", "market-tiny"),
     **sync_bars.GROUPS,
+    "formats": ("formats",),
 }
+ASKED_FOR: Final = ("formats",)  # groups that need more than the project's environment: .venv-plugins
 SIDES: Final = {
     "small": ("floor", "ours", "joblib", "bentoml", "mlflow"),
     "growth": ("ours",),
@@ -32,6 +34,7 @@ SIDES: Final = {
     "market": ("ours",),
     "market-tiny": ("ours",),
     **sync_bars.SIDES,
+    "formats": ("ours",),
 }
 _PEERS: Final = ("joblib", "bentoml", "mlflow")
 
@@ -40,6 +43,19 @@ def _beside(workload: str, ours: str, theirs: str = "", unit: Unit = "seconds", 
     """Compare with the floor and every peer that does the same, except those that have a bar of their own."""
     sides = [side for side in ("floor", *_PEERS) if side in SIDES[workload] and side not in skip.split()]
     return tuple(Bar(workload, ours, side, theirs or ours, unit=unit) for side in sides)
+
+
+_FORMATS: Final = ("torch", "torch-module", "safetensors", "keras", "onnx", "xgboost", "lightgbm", "skops")
+
+
+def _of_format(name: str) -> tuple[Bar, ...]:
+    """Compare a format with its framework's own file functions."""
+    return (
+        Bar("formats", f"{name}, save", "ours", f"{name}, file save, on disk", 1.2),
+        Bar("formats", f"{name}, save", "ours", f"{name}, file save"),
+        Bar("formats", f"{name}, load", "ours", f"{name}, file load", 1.2),
+        Bar("formats", f"{name}, load first", "ours", f"{name}, file load"),
+    )
 
 
 BARS: Final = (
@@ -102,4 +118,7 @@ BARS: Final = (
     Bar("market-tiny", "rate", unit="per second"),
     Bar("market-tiny", "lost", limit=0, unit="models"),
     *sync_bars.BARS,
+    Bar("formats", "torch, load", "ours", "torch, file load", 0.1),
+    Bar("formats", "safetensors, load", "ours", "torch, file load", 0.1),
+    *(bar for name in _FORMATS for bar in _of_format(name)),
 )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import friday_store
 from friday_store import ModelRegistry
-from tests.benchmarks import ours_local, ours_market, ours_memory, ours_s3, ours_services
+from tests.benchmarks import ours_formats, ours_local, ours_market, ours_memory, ours_s3, ours_services
 from tests.benchmarks.measure import cpu_seconds, settle, timed
 from tests.benchmarks.rounds import Measures, Round, big, forest, small
 from tests.benchmarks.worker import Worker
@@ -184,4 +184,5 @@ WORKLOADS: Final = {
     **ours_memory.WORKLOADS,
     **ours_services.WORKLOADS,
     **ours_market.WORKLOADS,
+    **ours_formats.WORKLOADS,
 }

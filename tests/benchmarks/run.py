@@ -6,6 +6,9 @@ workload has its own process; rounds alternate between the sides, every other ro
 slows down slows all of them. The first round of each is discarded, but where every measure has a new process of its
 own. A peer's environment is made on first use and kept; one that cannot be had is named and left out. The exit status
 is 1 if a bar does not hold or ours could not be measured.
+
+The formats of plugins/ are measured only when asked for, in the environment that ``plugins/check`` makes:
+``.venv-plugins/bin/python tests/benchmarks/run.py --only formats --peers none``.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ import platformdirs
 
 sys.path[0] = os.fspath(Path(__file__).parents[2])
 
-from tests.benchmarks.bars import GROUPS, SIDES  # noqa: E402
+from tests.benchmarks.bars import ASKED_FOR, GROUPS, SIDES  # noqa: E402
 from tests.benchmarks.peers import PEERS, PeerMissingError, interpreter  # noqa: E402
 from tests.benchmarks.report import Results, Row, as_json, head, load, machine, rows, table  # noqa: E402
 from tests.benchmarks.sync_bars import ROUNDS, SERVED  # noqa: E402
@@ -114,8 +117,9 @@ def _failed(results: Results, workload: str, side: str, error: WorkerError) -> N
 
 def _parser() -> argparse.ArgumentParser:
     cache = platformdirs.user_cache_path("friday-store-benchmarks")
+    usual = [group for group in GROUPS if group not in ASKED_FOR]
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--only", type=_groups, default=list(GROUPS), help="groups or how they begin")
+    parser.add_argument("--only", type=_groups, default=usual, help="groups or how they begin")
     parser.add_argument("--peers", type=_several(PEERS), default=list(PEERS), help="peers, comma-separated, or none")
     parser.add_argument("--repeat", type=int, default=5, help="rounds that count (default 5)")
     parser.add_argument("--quick", action="store_true", help="a tenth of the work and less")
