@@ -92,7 +92,7 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
         "naive": metrics.get(naive),
         "fold_mean": spread.mean(),
         "fold_std": spread.std(),
-        "tried": max(1, len(evaluation.get("search", {}).get("tried", ()))),
+        "tried": evaluation.get("configurations", 1),
         "test_rows": split.get("test_rows", 0),
         "test_first": split.get("test_first", ""),
         "test_last": split.get("test_last", ""),
@@ -101,5 +101,5 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def folds(record: Mapping[str, Any], metric: str) -> list[float]:
     """Return a metric of each walk-forward fold of a version, oldest first; none if it was not evaluated so."""
-    found = record["evaluation"].get("folds", ())
+    found = record["evaluation"].get("walk_forward", {}).get("folds", ())
     return [float(fold["metrics"][metric]) for fold in found if metric in fold.get("metrics", {})]
