@@ -50,7 +50,7 @@ def scoring(fitted: Hill, features: Any, labels: Any) -> float:
     """Return how near the best place is."""
     assert list(features.index) == list(labels.index)
     SEEN.append(("score", tuple(features.index)))
-    return -abs(fitted.height - 7) - 3.0 * (fitted.colour != "green") - abs(np.log10(fitted.slope) + 1)
+    return float(-abs(fitted.height - 7) - 3.0 * (fitted.colour != "green") - abs(np.log10(fitted.slope) + 1))
 
 
 def asked(*, seed: int = 1, trials: int = 30, space: Any = None) -> Search:

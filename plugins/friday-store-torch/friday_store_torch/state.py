@@ -15,6 +15,7 @@ from friday_store_torch import tensors
 from friday_store_torch.tensors import Head
 
 _SHOWN: Final = 500
+_ARCHIVE: Final = b"PK\x03\x04"
 _PLAIN: Final = (str, int, bool, type(None))
 _FLOATS: Final = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
@@ -77,6 +78,8 @@ class Torch:
 
         import torch
 
+        if bytes(data[:4]) != _ARCHIVE:
+            raise SerializationError("not an archive of torch.save, as PyTorch writes it since 1.6")
         try:
             found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, OSError, KeyError) as error:
