@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import struct
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -46,7 +47,7 @@ class Xgboost:
         if not self.accepts(model):
             raise SerializationError(f"a {type(model).__qualname__} is neither a Booster nor an estimator of XGBoost")
         data = _raw(model)
-        document = Document(data)
+        document = Document(data, whole=False)  # XGBoost has just made it
         return _parts(document, memoryview(data))
 
     def load(self, parts: Mapping[str, memoryview], format: int) -> Any:  # noqa: A002 - the recorded word
@@ -55,7 +56,7 @@ class Xgboost:
         if format > self.format:
             raise SerializationError(f"xgboost parts of format {format}; this release reads {self.format}")
         data = bytearray().join(_ordered(parts))
-        name, params = _estimator(_document(data))
+        name, params = _estimator(_document(data, whole=False))
         if name is None:
             return xgboost.Booster(model_file=data)
         made = getattr(xgboost, name)(**params)
@@ -67,14 +68,14 @@ class Xgboost:
         return made
 
     def check(self, parts: Mapping[str, memoryview]) -> None:
-        document = _document(b"".join(_ordered(parts)))
-        if document.find("learner") is None or document.find("version") is None:
-            raise SerializationError("these parts are UBJSON, but not a model of XGBoost")
-        _estimator(document)
+        parts_in_order = _ordered(parts)
+        _estimator(_document(parts_in_order[0] if len(parts_in_order) > 1 else b"".join(parts_in_order), whole=False))
+        if bytes(parts_in_order[-1][-1:]) != b"}":
+            raise SerializationError("these parts are not a whole model of XGBoost")
 
     def describe(self, parts: Mapping[str, memoryview]) -> dict[str, Any]:
         """Return the booster's kind, its objective, and how many trees and features it has."""
-        document = _document(b"".join(_ordered(parts)))
+        document = _document(b"".join(_ordered(parts)), whole=False)
         name, _ = _estimator(document)
         places = {
             "booster": (*_BOOSTER, "name"),
@@ -172,18 +173,25 @@ def _ordered(parts: Mapping[str, memoryview]) -> list[memoryview]:
     return [parts[name] for name in names]
 
 
-def _document(data: bytes | bytearray | memoryview) -> Document:
+def _document(data: bytes | bytearray | memoryview, *, whole: bool = True) -> Document:
+    if bytes(data[:1]) != b"{":
+        raise SerializationError("not a model of XGBoost: it does not begin as one")
     try:
-        return Document(data)
+        return Document(data, whole=whole)
     except ValueError as error:
         raise SerializationError(f"not a model of XGBoost: {error}") from error
 
 
 def _estimator(document: Document) -> tuple[str | None, dict[str, Any]]:
     """Return class and parameters of the estimator that a document was; None for a booster."""
-    attributes = ("learner", "attributes")
-    ours = document.plain(document.find(*attributes, _OURS))
-    theirs = document.plain(document.find(*attributes, _THEIRS))
+    try:
+        attributes = document.find("learner", "attributes")
+        said = {} if attributes is None else {name: document.plain(at) for name, at in document.entries(attributes)}
+    except (ValueError, IndexError, struct.error) as error:
+        raise SerializationError(f"not a model of XGBoost: {error}") from error
+    if attributes is None:
+        raise SerializationError("this is UBJSON, but not a model of XGBoost")
+    ours, theirs = said.get(_OURS), said.get(_THEIRS)
     try:
         if ours is not None:
             raw = json.loads(ours)

@@ -15,9 +15,11 @@ _NUMBERS: Final = {
     for mark, code in {"i": "b", "U": "B", "I": "h", "l": "i", "L": "q", "d": "f", "D": "d"}.items()
 }
 _CONSTANTS: Final = {ord("T"): True, ord("F"): False, ord("Z"): None, ord("N"): None}
+_SIZES: Final = {**{mark: 1 + kind.size for mark, kind in _NUMBERS.items()}, **dict.fromkeys(_CONSTANTS, 1)}
 _WHOLE: Final = frozenset(b"iUIlL")
 _TEXT: Final = ord("S")
 _OBJECT: Final = ord("{")
+_CLOSE: Final = ord("}")
 _ARRAY: Final = ord("[")
 _DEEPEST: Final = 64
 
@@ -27,35 +29,37 @@ class Document:
 
     Args:
         data: Its bytes.
+        whole: Whether to go through all of it at once, to know that it is sound.
 
     Raises:
         ValueError: It is not UBJSON, or is cut short or has something behind it; also from the methods, where they come
             upon a value of another kind than they are for.
     """
 
-    def __init__(self, data: bytes | bytearray | memoryview) -> None:
+    def __init__(self, data: bytes | bytearray | memoryview, *, whole: bool = True) -> None:
         self._data = memoryview(data)
-        try:
-            end = self.end(0)
-        except (IndexError, struct.error) as error:
-            raise ValueError("the document is cut short") from error
-        if end != len(self._data):
-            raise ValueError("the document is cut short, or has something behind it")
+        if whole:
+            try:
+                end = self.end(0)
+            except (IndexError, struct.error) as error:
+                raise ValueError("the document is cut short") from error
+            if end != len(self._data):
+                raise ValueError("the document is cut short, or has something behind it")
 
     def end(self, at: int, depth: int = 0) -> int:
         """Return where the value that begins at ``at`` ends."""
         mark = self._data[at]
-        if mark in _NUMBERS:
-            return at + 1 + _NUMBERS[mark].size
-        if mark in _CONSTANTS:
-            return at + 1
+        if mark in _SIZES:
+            return at + _SIZES[mark]
         if mark == _TEXT:
-            return self._text(at + 1)[1]
+            return self._behind(at + 1)
         if depth > _DEEPEST:
             raise ValueError("the document is nested too deeply")
         if mark == _OBJECT:
-            *_, last = [at + 1, *(end for *_, end in self.entries(at, depth))]
-            return last + 1
+            at += 1
+            while self._data[at] != _CLOSE:
+                at = self.end(self._behind(at), depth + 1)
+            return at + 1
         if mark == _ARRAY:
             kind, count, at = self._array(at)
             if kind is not None:
@@ -65,15 +69,15 @@ class Document:
             return at
         raise ValueError(f"an unknown mark at {at}")
 
-    def entries(self, at: int, depth: int = 0) -> Iterator[tuple[str, int, int]]:
-        """Yield each key of the object at ``at``, with the first and the last place of its value."""
+    def entries(self, at: int) -> Iterator[tuple[str, int]]:
+        """Yield each key of the object at ``at``, with the place of its value; what comes later is not looked at."""
         if self._data[at] != _OBJECT:
             raise ValueError(f"an object was expected at {at}")
         at += 1
-        while self._data[at] != ord("}"):
-            key, start = self._text(at)
-            at = self.end(start, depth + 1)
-            yield key, start, at
+        while self._data[at] != _CLOSE:
+            start = self._behind(at)
+            yield self._text(at), start
+            at = self.end(start)
 
     def items(self, at: int) -> Iterator[tuple[int, int]]:
         """Yield the first and the last place of each item of the array at ``at``, which must not be of one type."""
@@ -90,7 +94,7 @@ class Document:
         for key in path:
             if self._data[at] != _OBJECT:
                 return None
-            found = next((start for name, start, _ in self.entries(at) if name == key), None)
+            found = next((start for name, start in self.entries(at) if name == key), None)
             if found is None:
                 return None
             at = found
@@ -102,7 +106,7 @@ class Document:
         if at is None or mark in (_OBJECT, _ARRAY):
             return None
         if mark == _TEXT:
-            return self._text(at + 1)[0]
+            return self._text(at + 1)
         return _CONSTANTS[mark] if mark in _CONSTANTS else _NUMBERS[mark].unpack_from(self._data, at + 1)[0]
 
     def _array(self, at: int) -> tuple[struct.Struct | None, int, int]:
@@ -119,11 +123,16 @@ class Document:
         count, at = self._whole(at + 1)
         return kind, count, at
 
-    def _text(self, at: int) -> tuple[str, int]:
+    def _text(self, at: int) -> str:
+        size, start = self._whole(at)
+        return bytes(self._data[start : start + size]).decode()
+
+    def _behind(self, at: int) -> int:
+        """Return where the text without a mark, of which the length stands at ``at``, ends."""
         size, start = self._whole(at)
         if start + size > len(self._data):
             raise ValueError("the document is cut short")
-        return bytes(self._data[start : start + size]).decode(), start + size
+        return start + size
 
     def _whole(self, at: int) -> tuple[int, int]:
         mark = self._data[at]
