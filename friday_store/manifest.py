@@ -345,9 +345,10 @@ def _are_attached(value: Any) -> bool:
     named, files = value["artifact"], value["files"]
     if not isinstance(named, str) or len(named) != 2 * digest.SIZE or not digest.is_prefix(named):
         return False
-    return isinstance(files, Mapping) and all(
-        isinstance(name, str) and _is_in(_SIZES, size) for name, size in files.items()
-    )
+    if not isinstance(files, Mapping) or not all(_is_in(_SIZES, size) for size in files.values()):
+        return False
+    refs.check_files(files, "name of an attachment")
+    return True
 
 
 def _opened(data: bytes | memoryview, kind: str, cap: int) -> dict[str, Any]:

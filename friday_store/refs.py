@@ -19,6 +19,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import quote, unquote
@@ -29,6 +30,7 @@ from friday_store import digest as digests
 from friday_store.errors import InvalidNameError
 
 LONGEST: Final = 200
+MOST_FILES: Final = 10_000
 RESERVED: Final = frozenset({"latest", "greatest"})
 _FORBIDDEN: Final = frozenset(':~?*[\\"<>|')
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp"})
@@ -120,6 +122,25 @@ def check_name(text: object, what: str) -> str:
     if problem:
         raise InvalidNameError(f"{text[:80]!r} cannot be a {what}: {problem}")
     return text
+
+
+def check_files(names: Collection[object], what: str) -> None:
+    """Refuse names of files unless each is one that can name a model, and none is also a folder of another.
+
+    So no name leads out of the folder that the files are written to, and each can be written beside the others.
+
+    Raises:
+        InvalidNameError: The message says which, and what is wrong with it.
+    """
+    if len(names) > MOST_FILES:
+        raise InvalidNameError(f"{len(names)} files are more than {MOST_FILES}")
+    for name in names:
+        checked = check_name(name, what)
+        at = checked.find("/")
+        while at >= 0:
+            if checked[:at] in names:
+                raise InvalidNameError(f"{checked[:at]!r} cannot be a {what}: it is a folder of {checked!r}")
+            at = checked.find("/", at + 1)
 
 
 def _problem(text: str) -> str | None:  # noqa: PLR0911 - one line per rule

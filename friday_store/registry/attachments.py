@@ -9,7 +9,7 @@ one fact more, and loads what it always did. The model's own digest does not dep
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Final
 
 from friday_store import refs, serializer
@@ -22,29 +22,22 @@ from friday_store.repository import Repository, Transaction
 
 Attachable = Path | Buffer
 _FORMAT: Final = 1
-_MOST: Final = 10_000
 
 
 def checked(given: Mapping[str, Any] | None) -> dict[str, Attachable]:
     """Return attachments in the order of their names.
 
     Raises:
-        InvalidNameError: A name cannot be: those of attachments follow the rules of models' names.
-        InvalidValueError: Something is neither a path nor bytes, or a name is a file and a folder.
+        InvalidNameError: A name cannot be: those of attachments follow the rules of models' names, and none is a file
+            and a folder.
+        InvalidValueError: Something is neither a path nor bytes.
     """
     found = dict(sorted((given or {}).items(), key=lambda item: str(item[0])))
-    if len(found) > _MOST:
-        raise InvalidValueError(f"attachments: {len(found)} are more than {_MOST}", path="attachments")
+    refs.check_files(found, "name of an attachment")
     for name, data in found.items():
-        refs.check_name(name, "attachment name")
         if not isinstance(data, Path | bytes | bytearray | memoryview):
             what = f"attachments[{name!r}]"
             raise InvalidValueError(f"{what}: expected a Path or bytes, not {type(data).__name__}", path=what)
-        for folder in PurePosixPath(name).parents:
-            if str(folder) in found:
-                raise InvalidValueError(
-                    f"attachments: {str(folder)!r} cannot be a file and a folder", path=f"attachments[{name!r}]"
-                )
     return found
 
 

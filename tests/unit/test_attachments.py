@@ -18,6 +18,7 @@ from friday_store import (
     ModelRegistry,
     SerializationError,
     VersionExistsError,
+    refs,
 )
 from friday_store.manifest import Manifest
 
@@ -72,7 +73,7 @@ def test_a_version_with_other_attachments_is_another(registry: ModelRegistry) ->
         ({5: b""}, InvalidNameError),
         ({"a": "text"}, InvalidValueError),
         ({"a": None}, InvalidValueError),
-        ({"a": b"", "a/b": b""}, InvalidValueError),
+        ({"a": b"", "a/b": b""}, InvalidNameError),
         ({"a": Path("/no/such/file")}, SerializationError),
     ],
 )
@@ -187,3 +188,19 @@ def test_a_manifest_that_says_something_else_is_refused(registry: ModelRegistry,
     object.__setattr__(manifest, "facts", {**manifest.facts, "attachments": said})
     with pytest.raises(IntegrityError):
         Manifest.from_bytes(manifest.to_bytes())
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["/etc/passwd", "../../x", "a/../../x", "..", "", "x/", "a//b", ".bashrc", "a/.ssh", "nul\x00", "esc\x1b[2J"],
+)
+def test_a_strangers_names_lead_nowhere(
+    name: str, registry: ModelRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version whose files a careless client named so is refused by whoever pulls it, and nothing is written."""
+    with monkeypatch.context() as careless, ModelRegistry(tmp_path / "theirs") as theirs:
+        careless.setattr(refs, "check_files", lambda _names, _what: None)
+        theirs.register_model([1], "m", attachments={name: b"x"})
+    with pytest.raises(IntegrityError, match="name of an attachment"):
+        registry.pull(str(tmp_path / "theirs"))
+    assert [] == registry.list_models()
