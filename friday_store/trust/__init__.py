@@ -128,15 +128,19 @@ class TrustStore:
         Raises:
             InvalidValueError: It was revoked: remove it first if that was a mistake.
         """
-        known = self.ledger().keys.get(public)
-        if known is not None and known.revoked is not None:
-            raise InvalidValueError(
-                f"{signing.fingerprint(public)} was revoked on {known.revoked:%Y-%m-%d}, and stays so",
-                path="key",
-                hint=f"if that was a mistake: friday-store trust rm {signing.fingerprint(public)}, then add it again",
-            )
-        made = TrustedKey(name or (known.name if known is not None else ""), until)
-        self._file.change(lambda ledger: ledger.with_key(public, made), lenient=True)
+
+        def trusted(ledger: Ledger) -> Ledger:
+            known = ledger.keys.get(public, TrustedKey())
+            if known.revoked is not None:
+                shown = signing.fingerprint(public)
+                raise InvalidValueError(
+                    f"{shown} was revoked on {known.revoked:%Y-%m-%d}, and stays so",
+                    path="key",
+                    hint=f"if that was a mistake: friday-store trust rm {shown}, then add it again",
+                )
+            return ledger.with_key(public, TrustedKey(name or known.name, until))
+
+        self._file.change(trusted, lenient=True)
 
     def remove_key(self, public: bytes) -> bool:
         """Forget a key; whether it was known. What it signed is a stranger's then."""

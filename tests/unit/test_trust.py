@@ -27,6 +27,7 @@ from friday_store.refs import Ref
 from friday_store.registry import ModelRegistry
 from friday_store.repository import Transaction
 from friday_store.trust import ANYWHERE, Identity, Ledger, Policy, TrustedKey, TrustStore
+from friday_store.trust.ledger import LedgerFile
 from friday_store.trust.provenance import approval
 
 
@@ -303,6 +304,24 @@ def test_a_revoked_key(tmp_path: Path) -> None:
         mine.trust.remove("digests", model_id)
         mine.trust.remove_key(public_of(alice))
         mine.load_model("m")
+
+
+def test_a_revocation_outlasts_a_trust_add_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that another process revokes while this one is about to trust it stays revoked."""
+    one, other, public = TrustStore(tmp_path / "trust.json"), TrustStore(tmp_path / "trust.json"), bytes(range(32))
+    one.add_key(public, "bob")
+    change = LedgerFile.change
+
+    def late(file: LedgerFile, *args: Any, **options: Any) -> Any:
+        monkeypatch.undo()
+        other.revoke_key(public)
+        return change(file, *args, **options)
+
+    monkeypatch.setattr(LedgerFile, "change", late)
+    with pytest.raises(InvalidValueError, match="was revoked"):
+        one.add_key(public, "bob again")
+    key = TrustStore(tmp_path / "trust.json").ledger().keys[public]
+    assert ("bob", True) == (key.name, key.revoked is not None)
 
 
 def test_one_s_own_key_can_be_revoked(tmp_path: Path) -> None:
