@@ -30,7 +30,7 @@ class Marks:
         self._models: set[bytes] = set()
 
     def need(self, digests: Iterable[bytes], *, there: bool) -> None:
-        """Mark what some versions and notes need.
+        """Mark what some versions and notes need; of what is not there now, this has to be asked again when it comes.
 
         Args:
             digests: Theirs.
@@ -42,16 +42,8 @@ class Marks:
         """
         with self._store.sections():
             for digest in digests:
-                if digest in self._roots:
-                    continue
-                self._roots.add(digest)
-                found = self._store.find(digest)
-                if found is None and there:
-                    raise IntegrityError(f"object {digest.hex()[:12]} is missing, so nothing can be collected")
-                if found is not None and found[0].frame(found[1]).kind is Kind.ENVELOPE:
-                    self._model(self._lineage(digest), there=there)
-                elif found is not None:
-                    self._mark(*found)
+                if digest not in self._roots and self._root(digest, there=there):
+                    self._roots.add(digest)
 
     def hold(self, name: str) -> None:
         """Mark everything in a pack."""
@@ -81,6 +73,18 @@ class Marks:
             place = directory.find(frame.digest)
             yield frame, bool(bits) and bool(bits[place >> 3] & 1 << (place & 7))
 
+    def _root(self, digest: bytes, *, there: bool) -> bool:
+        """Mark what a version or note needs, and return whether all of it but chunks was there."""
+        found = self._store.find(digest)
+        if found is None:
+            if there:
+                raise IntegrityError(f"object {digest.hex()[:12]} is missing, so nothing can be collected")
+            return False
+        if found[0].frame(found[1]).kind is Kind.ENVELOPE:
+            return self._model(self._lineage(digest), there=there)
+        self._mark(*found)
+        return True
+
     def _lineage(self, digest: bytes) -> Manifest:
         """Mark a manifest and those above it; return it."""
         first = manifest = self._manifest(digest)
@@ -98,27 +102,27 @@ class Marks:
         self._mark(*found)
         return Manifest.from_bytes(bytes(self._store.read(digest, Kind.ENVELOPE)))
 
-    def _model(self, manifest: Manifest, *, there: bool) -> None:
-        """Mark what a version is made of: its model, and what is attached to it."""
-        for digest in manifest.artifacts:
-            self._artifact(digest, there=there)
+    def _model(self, manifest: Manifest, *, there: bool) -> bool:
+        """Mark what a version is made of: its model, and what is attached to it; return whether all of it was there."""
+        found = [self._artifact(digest, there=there) for digest in manifest.artifacts]
+        return all(found)
 
-    def _artifact(self, digest: bytes, *, there: bool) -> None:
+    def _artifact(self, digest: bytes, *, there: bool) -> bool:
         if digest in self._models:
-            return
-        self._models.add(digest)
+            return True
         found = self._store.find(digest)
         if found is None:
             if there:
                 raise IntegrityError(f"artifact {digest.hex()[:12]} is missing, so nothing can be collected")
-            self._models.discard(digest)
-            return
+            return False
+        self._models.add(digest)
         self._mark(*found)
         for part in Artifact.from_bytes(bytes(self._store.read(digest, Kind.ARTIFACT))).parts:
             for chunk in part:
                 place = self._store.find(chunk)
                 if place is not None:
                     self._mark(*place)
+        return True
 
     def _mark(self, directory: Directory, place: int) -> None:
         if self._is_new(directory, place):

@@ -331,6 +331,46 @@ def test_a_sweeper_that_wakes_late_harms_nobody(here: ModelRegistry) -> None:
     np.testing.assert_array_equal(weights(1), here.load_model("n"))
 
 
+@pytest.mark.parametrize("described", [False, True], ids=["erased", "described in a lineage"])
+def test_what_was_erased_and_is_pushed_meanwhile_is_spared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, described: bool
+) -> None:
+    """A version that was erased here, and that others push while a collector runs, keeps chunks that were here."""
+    here = stored.opened(tmp_path / "here")
+    models = {"n": {"a": weights(1), "n": 0}, "k": weights(2)}
+    here.register_models([{"model": model, "model_name": name} for name, model in models.items()])
+    here.delete_model("n")
+    age(here, LONG)
+    far = stored.opened(tmp_path / "far")
+    far.register_model({"a": weights(1)}, "m")
+    here.add_remote("far", tmp_path / "far", probe=False)
+    here.pull("far")
+    if described:
+        here.register_model("child", "m")
+    here.delete_model("m", "1.0.0")
+    with monkeypatch.context() as patch:  # the pack of n and k is not worth it yet, and that of m is
+        patch.setattr("friday_store.maintenance.gc._SMALL", 20_000)
+        patch.setattr("friday_store.maintenance.gc._WASTE", 1)
+        assert 80_000 < here.gc(grace=0).bytes_unneeded < 90_000
+    append = _Collection._appended
+    pushed: list[Any] = []
+
+    def late(self: _Collection) -> bool:
+        if not pushed:
+            with stored.opened(tmp_path / "far") as other:
+                other.add_remote("here", tmp_path / "here", probe=False)
+                pushed.append(other.push("here"))
+        return append(self)
+
+    monkeypatch.setattr(_Collection, "_appended", late)
+    here.gc(grace="1h")
+    assert pushed[0].present
+    age(here, LONG)
+    here.gc(grace="1h")
+    assert [] == here.fsck()
+    np.testing.assert_array_equal(weights(1), stored.opened(tmp_path / "here").load_model("m", "1.0.0")["a"])
+
+
 def in_bucket(place: Served) -> ModelRegistry:
     """Return the registry in a bucket."""
     return ModelRegistry(place.url, storage_options=place.options, plugins=Plugins(()), trust=stored.Everybody())
