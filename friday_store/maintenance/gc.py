@@ -3,8 +3,8 @@
 Three steps, each safe by itself beside any number of writers:
 
 1. **Mark** what is needed: by the refs as they are, by every state of the log that is younger than the grace (so what
-   was deleted can be restored), and the manifests above those by parents. Packs that a fetch brought within the grace
-   stay whole, since no ref names what is in them yet.
+   was deleted can be restored), and the manifests above those by parents. What a fetch brought within the grace stays
+   too, since no ref names it yet, also when its pack was merged into another.
 2. **Remove**: packs without anything needed, and packs worth rewriting, whose needed objects are first copied to new
    packs as they are stored, go out of use by one log entry. Nothing is deleted. An entry that others made meanwhile is
    read first: what it needs is spared, and where it removed packs itself, all is begun anew. And who left something
@@ -191,11 +191,13 @@ class _Collection:
         self._store.use({name: size for name, (size, _) in self._state.packs.items()})
 
     def _mark(self) -> None:
+        # a pack that was swept within the grace was so by one who held nothing as old as what a fetch brought in it
+        there = self._state.packs.keys() | self._past.retired.keys()
         _need(self._marks, ((name, digest) for name, (digest, _, _) in self._state.refs.items()))
         for entry in self._past.entries:
             self._marks.need((side for _, *sides in entry.refs for side in sides if side is not None), there=False)
             if not entry.refs and not entry.packs_removed:
-                for name in (name for name, _ in entry.packs_added if name in self._state.packs):
+                for name in (name for name, _ in entry.packs_added if name in there):
                     with suppress(IntegrityError):  # a damaged pack stays as it is
                         self._marks.hold(name)
 

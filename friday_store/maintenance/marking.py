@@ -8,6 +8,7 @@ answers with is needed, and the others are not. What is needed is kept as one bi
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from friday_store.errors import IntegrityError
 from friday_store.manifest import Artifact, Manifest
@@ -46,10 +47,20 @@ class Marks:
                     self._roots.add(digest)
 
     def hold(self, name: str) -> None:
-        """Mark everything in a pack."""
+        """Mark everything in a pack; where it is out of use, everything that was in it and is still there.
+
+        Raises:
+            IntegrityError: What is in it cannot be read.
+        """
         directory = self._store.directory(name)
         for place in range(directory.count):
-            self._mark(directory, place)
+            if name in self._store.live:
+                self._mark(directory, place)
+            else:
+                with suppress(IntegrityError):  # it can only be in a damaged pack, which stays as it is
+                    found = self._store.find(directory.digest(place))
+                    if found is not None:
+                        self._mark(*found)
 
     def count(self, name: str) -> int:
         """Return how many objects of a pack are needed."""

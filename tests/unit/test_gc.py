@@ -276,6 +276,37 @@ def test_what_a_fetch_brought_stays_for_the_grace(tmp_path: Path) -> None:
     np.testing.assert_array_equal(weights(1), here.load_model("origin/m@production"))
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_what_a_fetch_brought_stays_for_the_grace_although_packs_are_merged(tmp_path: Path, times: int) -> None:
+    """What was fetched is kept for the grace when its pack was merged, and no longer; what was beside it is not."""
+    there = stored.opened(tmp_path / "there")
+    version = bytes.fromhex(there.register_model(weights(1), "m"))
+    here = stored.opened(tmp_path / "here")
+    here.register_model(weights(2), "gone")
+    here.delete_model("gone")
+    age(here, LONG)
+    here.add_remote("origin", tmp_path / "there", probe=False)
+    here.fetch()
+    [fetched] = [name for entry in here.repository.entries() if not entry.refs for name, _ in entry.packs_added]
+    digests = list(here.repository.objects.directory(fetched).digests())
+    for turn in range(times):  # each time, all packs become one
+        here.register_model(weights(3), "own", parents=[], metrics={"x": turn})
+        transaction = here.repository.transaction("merge")
+        transaction.replace_packs(list(here.repository.objects.live))
+    assert fetched not in here.repository.objects.live
+    report = collected(here, grace="14d")
+    assert 80_000 < report.bytes_removed - report.bytes_written < 90_000
+    age(here, 10 * DAY)
+    assert 0 == collected(here, grace="14d").packs_removed
+    assert version in here.repository.objects
+    assert set(digests) == here.repository.objects.known(digests)
+    age(here, 10 * DAY)
+    report = collected(here, grace="14d")
+    assert 80_000 < report.bytes_removed - report.bytes_written < 90_000
+    assert version not in here.repository.objects
+    assert [] == here.fsck()
+
+
 def test_collecting_in_a_remote(here: ModelRegistry, tmp_path: Path) -> None:
     """A remote is collected as a registry is, and what is remembered of it stays of use."""
     here.add_remote("origin", tmp_path / "there", probe=False)
