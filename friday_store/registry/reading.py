@@ -42,16 +42,30 @@ class Reading(Access):
 
     def made(self, row: VersionRow, manifest: Manifest, artifact: Artifact) -> Any:
         """Return the model of a version whose manifest and artifact are at hand, verified; see :meth:`load_model`."""
-        form, of = self.plugins.serializer(artifact.serializer), self.provenances.of(row, manifest)
-        if form.safety != "typed" or not isinstance(form, Typed):
-            self.trust.require(of, form.safety)
-            parts = self.repository.parts(artifact)
-        else:
-            parts = self.repository.parts(artifact)
-            self.trust.require(of, form.safety, lambda: serializer.types(form, artifact.format, parts))
+        parts = self.trusted_parts(row, manifest, artifact)
         model = serializer.load(self.plugins, artifact.serializer, artifact.format, parts)
         self.remember(model, row.model_id)
         return model
+
+    def trusted_parts(self, row: VersionRow, manifest: Manifest, artifact: Artifact) -> dict[str, memoryview]:
+        """Return the verified parts of a version that may load here, for whoever loads it by other means.
+
+        Args:
+            row: The version, as :meth:`Repository.verified` gave it.
+            manifest: Its manifest, from there too.
+            artifact: The artifact that the manifest names.
+
+        Raises:
+            UntrustedArtifactError: It came from elsewhere and could run code, or a policy asks for more signatures.
+            IntegrityError: Stored bytes are damaged.
+        """
+        form, of = self.plugins.serializer(artifact.serializer), self.provenances.of(row, manifest)
+        if form.safety != "typed" or not isinstance(form, Typed):
+            self.trust.require(of, form.safety)
+            return self.repository.parts(artifact)
+        parts = self.repository.parts(artifact)
+        self.trust.require(of, form.safety, lambda: serializer.types(form, artifact.format, parts))
+        return parts
 
     def describe(self, revision: str, version: str | None = None) -> dict[str, Any]:
         """Return what the format says is inside a model, without loading it: shapes, dtypes, operators, versions.

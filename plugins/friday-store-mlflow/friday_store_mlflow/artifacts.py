@@ -17,7 +17,7 @@ from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
 from friday_store import serializer
 from friday_store.index import VersionRow
-from friday_store.manifest import Artifact
+from friday_store.manifest import Artifact, Manifest
 from friday_store_mlflow import address, flavor, folder
 from friday_store_mlflow.refusal import missing, refusing, translated
 
@@ -67,13 +67,13 @@ class FridayArtifactRepository(ArtifactRepository):
             target.writelines(blocks())
 
     @functools.cached_property
-    def _row(self) -> VersionRow:
-        return self._opened.registry.resolve(self._model_id)
+    def _verified(self) -> tuple[VersionRow, Manifest]:
+        registry = self._opened.registry
+        return registry.repository.verified(registry.resolve(self._model_id))
 
     @functools.cached_property
     def _artifact(self) -> Artifact:
-        repository = self._opened.registry.repository
-        return repository.artifact(repository.manifest(self._row).artifact)
+        return self._opened.registry.repository.artifact(self._verified[1].artifact)
 
     @functools.cached_property
     def _beside(self) -> Mapping[str, bytes]:
@@ -99,8 +99,7 @@ class FridayArtifactRepository(ArtifactRepository):
         """
         registry = self._opened.registry
         form = registry.plugins.serializer(self._artifact.serializer)
-        registry.trust.require(self._row, registry.repository.id, form.safety)
-        parts = registry.repository.parts(self._artifact)
+        parts = registry.trusted_parts(*self._verified, self._artifact)
         if self._artifact.serializer == folder.NAME:
             return {path: _whole(data) for path, data in folder.files_of(parts).items()}
 

@@ -434,11 +434,11 @@ class FridayStore(AbstractStore):
     def _copy(self, name: str, record: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         """Register a version's bytes under another name, in the same format, without loading them."""
         registry = self.opened.registry
-        row = registry.resolve(record["model_id"])
-        artifact = registry.repository.artifact(registry.repository.manifest(row).artifact)
+        row, manifest = registry.repository.verified(registry.resolve(record["model_id"]))
+        artifact = registry.repository.artifact(manifest.artifact)
         form = registry.plugins.serializer(artifact.serializer)
-        registry.trust.require(row, registry.repository.id, form.safety)
-        blocks = serializer.to_file(registry.plugins, form.name, artifact.format, registry.repository.parts(artifact))
+        parts = registry.trusted_parts(row, manifest, artifact)
+        blocks = serializer.to_file(registry.plugins, form.name, artifact.format, parts)
         with tempfile.TemporaryDirectory(prefix="friday-store-") as place:
             file = Path(place, "model" + form.suffix)
             with file.open("wb") as target:

@@ -19,6 +19,7 @@ from mlflow.store.model_registry.abstract_store import AbstractStore
 from sklearn.linear_model import Ridge
 
 from friday_store import ModelRegistry
+from friday_store.trust import ANYWHERE, Identity, Policy
 from friday_store_mlflow import import_mlflow
 from friday_store_mlflow.store import FridayStore
 
@@ -340,6 +341,33 @@ def test_a_copy_is_the_same_bytes(client: MlflowClient, ours: ModelRegistry) -> 
     assert (source["artifact"], source["serializer"]) == (copy["artifact"], copy["serializer"])
     assert [source["id"]] == copy["parents"]
     assert 0.5 == ours.load_model("aapl-prod").alpha
+
+
+def test_a_stranger_s_version_leaves_only_once_it_may_load(
+    client: MlflowClient, ours: ModelRegistry, tmp_path: Path
+) -> None:
+    """What a stranger signed is neither downloaded nor copied until that key is trusted; a policy asks for more."""
+    with ModelRegistry(tmp_path / "theirs", identity=Identity(None)) as theirs:
+        theirs.register_model(fitted(2.0), "goog", "0.0.1")
+    ours.pull(str(tmp_path / "theirs"))
+    calls: list[Callable[[], object]] = [
+        lambda: mlflow.sklearn.load_model("models:/goog/1"),
+        lambda: client.copy_model_version("models:/goog/1", "goog-prod"),
+    ]
+
+    def refused(said: str) -> None:
+        for call in calls:
+            with pytest.raises(MlflowException, match=said):
+                call()
+
+    refused("trust add")
+    [public] = ours.provenance("goog").author()
+    ours.trust.add_key(public, "theirs")
+    ours.trust.set_policy(ANYWHERE, Policy(2))
+    refused("1 of the 2 trusted keys")
+    ours.trust.set_policy(ANYWHERE, None)
+    assert 2.0 == mlflow.sklearn.load_model("models:/goog/1").alpha
+    assert "1" == client.copy_model_version("models:/goog/1", "goog-prod").version
 
 
 def test_files_do_not_change(client: MlflowClient) -> None:
