@@ -234,8 +234,15 @@ def _ask(question: str, target: str) -> None:
 @click.argument("target", metavar="NAME[:V]")
 @click.pass_obj
 def restore(session: Session, /, *, target: str) -> None:
-    """Bring back what was removed."""
+    """Bring back what was removed.
+
+    Without a version, all of the model that is not erased yet comes back, and the rest is named.
+    """
+    from friday_store.registry import history
+
     registry = session.registry()
     name, _, version = target.partition(":")
     found = registry.restore_model(name, version or None)
     changed(session, [registry.get_model_metadata(model_id) for model_id in found], "restored")
+    for erased in () if version else sorted(history.deleted(registry.repository, name)):
+        session.say("note", f"{name}:{erased} stays deleted: garbage collection has erased its bytes")

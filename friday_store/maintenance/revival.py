@@ -6,12 +6,13 @@ copied to a new one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from friday_store.errors import ModelNotFoundError
 from friday_store.log import Move
-from friday_store.objects import ObjectStore
+from friday_store.manifest import Artifact, Manifest
+from friday_store.objects import Kind, ObjectStore
 from friday_store.objects.pack import FOLDER
 from friday_store.refs import Ref
 from friday_store.repository import Repository, Transaction
@@ -57,6 +58,44 @@ def revive(repository: Repository, moves: Iterable[Move], message: str, origin: 
             transaction.adopt(name, size)
     transaction.rely(closure.relied)
     return transaction
+
+
+def restorable(repository: Repository, deleted: Mapping[str, Sequence[Move]], *, partial: bool) -> set[str]:
+    """Return the deleted versions that can come back.
+
+    Args:
+        repository: Whose.
+        deleted: The deletions to undo for each.
+        partial: Whether the data of models may be missing, since a remote has it.
+
+    Raises:
+        IntegrityError: What one needs is damaged.
+    """
+    source = _everything(repository)
+    with source.sections():
+        return {version for version, moves in deleted.items() if _is_left(source, moves, partial=partial)}
+
+
+def _is_left(source: ObjectStore, moves: Sequence[Move], *, partial: bool) -> bool:
+    for name, digest, _ in moves:
+        space = Ref.parse(name).space
+        if digest is None or space not in ("versions", "notes"):
+            continue
+        if source.find(digest) is None and (space == "versions" or not partial):
+            return False
+        if space == "versions" and not partial:
+            manifest = Manifest.from_bytes(bytes(source.read(digest, Kind.ENVELOPE)))
+            if not all(_is_whole(source, artifact) for artifact in manifest.artifacts):
+                return False
+    return True
+
+
+def _is_whole(source: ObjectStore, digest: bytes) -> bool:
+    if source.find(digest) is None:
+        return False
+    artifact = Artifact.from_bytes(bytes(source.read(digest, Kind.ARTIFACT)))
+    chunks = {chunk for part in artifact.parts for chunk in part}
+    return len(source.known(chunks)) == len(chunks)
 
 
 def _everything(repository: Repository) -> ObjectStore:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from friday_store.errors import ConflictError, ModelNotFoundError
 from friday_store.index import Index, VersionRow
 from friday_store.log import LogEntry, Move
-from friday_store.maintenance.revival import revive
+from friday_store.maintenance.revival import restorable, revive
 from friday_store.refs import Ref
 from friday_store.repository import Repository, Transaction
 
@@ -97,8 +97,33 @@ def forget(repository: Repository, transaction: Transaction, rows: Sequence[Vers
     return [row.model_id for row in rows]
 
 
+def deleted(repository: Repository, name: str, version: str | None = None) -> dict[str, tuple[LogEntry, bytes]]:
+    """Return the versions of a model that are not there any more: by which entry they went last, and what they were.
+
+    Args:
+        repository: Where.
+        name: The model's name.
+        version: Look for one version; None for all.
+    """
+    return _lost(repository, repository.entries(), name, version)
+
+
+def _lost(
+    repository: Repository, entries: Sequence[LogEntry], name: str, version: str | None
+) -> dict[str, tuple[LogEntry, bytes]]:
+    lost: dict[str, tuple[LogEntry, bytes]] = {}
+    for entry in entries:
+        for moved, old, new in entry.refs:
+            ref = Ref.parse(moved)
+            if ref.space == "versions" and ref.model == name and version in (None, ref.name) and new is None and old:
+                lost.setdefault(ref.name, (entry, old))
+    return {v: item for v, item in lost.items() if repository.version(name, v) is None}
+
+
 def restore(repository: Repository, name: str, version: str | None, *, partial: bool = False) -> list[str]:
     """Bring back what was deleted last of each version, each in a transaction that keeps where it came from.
+
+    Of several versions, those whose bytes have been erased are passed over; :func:`deleted` names them afterwards.
 
     Args:
         repository: Where.
@@ -107,23 +132,22 @@ def restore(repository: Repository, name: str, version: str | None, *, partial: 
         partial: Whether the data of models may be missing.
 
     Raises:
-        ModelNotFoundError: Nothing of that name was deleted, or its bytes have been erased since.
+        ModelNotFoundError: Nothing of that name was deleted, or all its bytes have been erased since.
+        IntegrityError: What was deleted is damaged.
     """
     entries = repository.entries()
-    lost: dict[str, tuple[LogEntry, bytes]] = {}
-    for entry in entries:
-        for moved, old, new in entry.refs:
-            ref = Ref.parse(moved)
-            if ref.space == "versions" and ref.model == name and version in (None, ref.name) and new is None and old:
-                lost.setdefault(ref.name, (entry, old))
-    found = {v: item for v, item in lost.items() if repository.version(name, v) is None}
+    found = _lost(repository, entries, name, version)
     if not found:
         what = f"{name}:{version}" if version else name
         raise ModelNotFoundError(f"nothing called {what!r} was deleted here", hint="friday-store ls")
+    moves_of = {each: _moves_of(entry, name, each) for each, (entry, _) in found.items()}
+    if len(found) > 1:
+        there = restorable(repository, moves_of, partial=partial)
+        found = {each: item for each, item in found.items() if each in there or not there}
     restored: list[str] = []
     by_origin: dict[str, list[Move]] = {}
     for each, (entry, digest) in found.items():
-        by_origin.setdefault(_origin(entries, name, each, entry.seq), []).extend(_moves_of(entry, name, each))
+        by_origin.setdefault(_origin(entries, name, each, entry.seq), []).extend(moves_of[each])
         restored.append(digest.hex())
     for origin, moves in by_origin.items():
         message = f"restore {name}" + (f":{version}" if version else "")

@@ -133,6 +133,8 @@ class Naming(Access):
     def restore_model(self, model_name: str, version: str | None = None) -> list[str]:
         """Bring back a deleted version, or all deleted versions of a model, with their tags, and return the ids.
 
+        Of all versions, those whose bytes garbage collection has erased are passed over, if any other is left.
+
         Raises:
             ModelNotFoundError: Nothing of that name was deleted, or garbage collection has erased its bytes since.
         """

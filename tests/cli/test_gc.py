@@ -68,6 +68,17 @@ def test_a_deleted_model_comes_back_until_it_is_erased(work: Path, run: Run) -> 
     assert "erased its bytes" in result.stderr
 
 
+def test_restore_names_what_is_erased(work: Path, run: Run) -> None:
+    """What is left of a model comes back, and what is erased of it is named."""
+    assert 0 == run("rm", "--yes", "aapl_1d:1.0.0").exit_code
+    assert 0 == run("gc", "--yes", "--grace", "0").exit_code
+    assert 0 == run("rm", "--yes", "--force", "aapl_1d").exit_code
+    result = run("restore", "aapl_1d")
+    assert 0 == result.exit_code
+    assert ["note: aapl_1d:1.0.0 stays deleted: garbage collection has erased its bytes"] == result.stderr.splitlines()
+    assert [["aapl_1d", "1.1.0"]] == [line.split("\t")[:2] for line in result.stdout.splitlines()]
+
+
 def test_prune_says_why_what_stays_stays(work: Path, run: Run) -> None:
     """Each version has a line with its fate and the reason; -n changes nothing."""
     expected = _json(run, "prune", "aapl_1d", "--keep-best", "loss:1", "--keep-tag", "nothing", "-n")

@@ -20,6 +20,7 @@ from friday_store.maintenance.gc import GcReport, _Collection
 from friday_store.maintenance.past import DAY
 from friday_store.objects.pack import FOLDER
 from friday_store.plugins import Plugins
+from friday_store.registry.history import deleted
 from tests.faults import stored
 from tests.servers.fixtures import Served
 
@@ -400,6 +401,28 @@ def test_what_was_erased_and_is_pushed_meanwhile_is_spared(
     here.gc(grace="1h")
     assert [] == here.fsck()
     np.testing.assert_array_equal(weights(1), stored.opened(tmp_path / "here").load_model("m", "1.0.0")["a"])
+
+
+@pytest.mark.parametrize("described", [False, True], ids=["erased", "described in a lineage"])
+def test_what_is_left_of_a_model_comes_back(here: ModelRegistry, described: bool) -> None:
+    """Of a model's deleted versions those come back that are not erased; a version by itself is an error if it is."""
+    if not described:
+        here.delete_model("m")
+        here.gc(grace=0)
+        for seed in range(6, 9):
+            here.register_model(weights(seed), "m", f"1.0.{seed}", parents=[])
+    erased = ["1.0.1"] if described else [f"1.0.{seed}" for seed in range(6)]
+    if described:
+        here.delete_model("m", "1.0.1")
+        here.gc(grace=0)
+    ids = {record["model_version"]: record["id"] for record in here.get_model_versions("m")}
+    here.delete_model("m")
+    assert sorted(ids.values()) == here.restore_model("m")
+    assert set(erased) == deleted(here.repository, "m").keys()
+    sound(here, {version: int(version[-1]) for version in ids})
+    for version in (None, erased[0]):
+        with pytest.raises(ModelNotFoundError, match="has erased its bytes since"):
+            here.restore_model("m", version)
 
 
 def in_bucket(place: Served) -> ModelRegistry:
