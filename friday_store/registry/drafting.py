@@ -63,8 +63,8 @@ class Options:
 
     model_type: str | None = None
     description: str = ""
-    tags: Iterable[str] = ()
-    aliases: Iterable[str] = ()
+    tags: Iterable[str] | None = ()
+    aliases: Iterable[str] | None = ()
     metrics: Mapping[str, Any] | None = None
     metadata: Mapping[str, Any] | None = None
     hyperparameters: Mapping[str, Any] | None = None
@@ -96,8 +96,8 @@ def draft(transaction: Transaction, repository: Repository, model: Any, name: st
         refs.check_version(options.version)
     if options.bump != bumping.AUTO:
         refs.bumped("1.0.0", options.bump)
-    tags = _names(options.tags, "tag")
-    aliases = _names(options.aliases, "alias")
+    tags = _names(options.tags, "tag", "tags")
+    aliases = _names(options.aliases, "alias", "aliases")
     if not isinstance(options.description, str):
         raise InvalidValueError("description: must be text", path="description")
     attached = attachments.checked(options.attachments)
@@ -282,10 +282,10 @@ def metrics(given: Mapping[str, Any] | None, path: str = "metrics") -> dict[str,
     return found
 
 
-def _names(given: Iterable[str], what: str) -> tuple[str, ...]:
+def _names(given: Iterable[str] | None, what: str, section: str) -> tuple[str, ...]:
     if isinstance(given, str):
-        raise InvalidValueError(f"{what}s: expected a list, got the text {given!r}", path=f"{what}s")
-    return tuple(dict.fromkeys(refs.check_name(_text(name), what) for name in given))
+        raise InvalidValueError(f"{section}: expected a list, got the text {given!r}", path=section)
+    return tuple(dict.fromkeys(refs.check_name(_text(name), what) for name in given or ()))
 
 
 def _text(name: Any) -> Any:

@@ -51,7 +51,10 @@ def before(repository: Repository, ref: Ref) -> bytes:
             elif undone:
                 undone -= 1
             elif old is None:
-                raise ModelNotFoundError(f"{ref.model}@{ref.name} did not point anywhere before")
+                raise ModelNotFoundError(
+                    f"{ref.model}@{ref.name} did not point anywhere before its first version, and is there now",
+                    hint=f"friday-store history {ref.model}@{ref.name}",
+                )
             else:
                 return _still_here(repository, ref, old)
     raise ModelNotFoundError(f"model {ref.model!r} has no alias {ref.name!r}", hint=f"friday-store alias {ref.model}")

@@ -90,7 +90,7 @@ def best(
     tree = And((*_wanted(given), *parts, *_counting(field)))
     found = search(index, tree, resolve, order=order, limit=1).rows
     if not found:
-        raise _nothing(index, given, metric)
+        raise nothing(index, given, metric)
     return found[0]
 
 
@@ -119,7 +119,8 @@ def _wanted(wanted: Mapping[str, Any]) -> Iterator[Tree]:
             yield named(str(one)) if key == "name" else Compare(COLUMNS[_KEYS[key]], "=", (str(one),))
 
 
-def _nothing(index: Index, given: Mapping[str, Any], metric: str) -> ModelNotFoundError:
+def nothing(index: Index, given: Mapping[str, Any], metric: str) -> ModelNotFoundError:
+    """Return the error that no version has a number for a metric; it says the name that was meant if one is near."""
     name = given.get("name")
     if isinstance(name, str) and not _MARKS & set(name):
         refs.check_name(name, "model name")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from friday_store import refs
 from friday_store.errors import InvalidValueError, ModelNotFoundError
 from friday_store.index import Index, VersionRow
 from friday_store.registry import listing, ranking
 from friday_store.repository import Repository
+
+_HAS_METRIC: Final = (
+    "SELECT 1 FROM model_metrics x JOIN model_metadata m ON m.id = x.version_id "
+    "WHERE m.model_name = ? AND x.name = ? LIMIT 1"
+)
 
 
 class Fate(NamedTuple):
@@ -84,14 +89,14 @@ def judged(repository: Repository, pattern: str, rule: Rule) -> tuple[list[Fate]
     """Return the fate of every version of the models that match, and the rows of those that go.
 
     Raises:
-        ModelNotFoundError: No model matches.
+        ModelNotFoundError: No model matches, or none of them has a metric by which the best should stay.
     """
     index = repository.index
     names = listing.names(index, pattern)
     if not names:
         raise ModelNotFoundError(f"no model answers to {pattern!r}", hint="friday-store ls")
     models = {name: index.versions("m.model_name = ?", (name,), "ORDER BY m.id") for name in names}
-    kept: dict[str, str] = {}
+    kept = _unranked(index, models, rule)
     for name, rows in models.items():
         for model_id, why in _ruled(index, name, rows, rule):
             kept.setdefault(model_id, why)
@@ -102,6 +107,21 @@ def judged(repository: Repository, pattern: str, rule: Rule) -> tuple[list[Fate]
         for row in every
     ]
     return fates, [row for row in every if row.model_id not in kept]
+
+
+def _unranked(index: Index, models: Mapping[str, Sequence[VersionRow]], rule: Rule) -> dict[str, str]:
+    """Return the versions, with the reason, of models in which nothing has the metric by which the best should stay.
+
+    Which of them would be the best is not known, so all of them stay.
+    """
+    kept: dict[str, str] = {}
+    for metric in (metric for metric, number, _ in rule.best if number):
+        lacking = [name for name in models if not index.rows(_HAS_METRIC, (name, metric))]
+        if len(lacking) == len(models):
+            raise ranking.nothing(index, {"name": lacking[0]}, metric)
+        for name in lacking:
+            kept |= {row.model_id: f"no {metric}" for row in models[name]}
+    return kept
 
 
 def _ruled(index: Index, name: str, rows: Sequence[VersionRow], rule: Rule) -> Iterable[tuple[str, str]]:

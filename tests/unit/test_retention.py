@@ -180,3 +180,14 @@ def test_a_rollback_to_a_deleted_version_is_refused(here: ModelRegistry) -> None
     here.gc(grace=0)
     with pytest.raises(ModelNotFoundError, match="was deleted"):
         here.rollback("m")
+
+
+def test_nothing_goes_for_a_metric_that_is_not_there(here: ModelRegistry) -> None:
+    """A metric that no version has is an error that says which was meant; a model that lacks it keeps all it has."""
+    with pytest.raises(ModelNotFoundError, match="did you mean 'auc'"):
+        here.prune("m", keep_last=1, keep_best=("ac", 2), higher_is_better=True)
+    with pytest.raises(ModelNotFoundError, match="has a number for 'auc'"):
+        here.prune("n", keep_last=1, keep_best=("auc", 2))
+    assert (10, 2) == (len(versions(here, "m")), len(versions(here, "n")))
+    expected = {"m:1.0.9": "best auc", "m:1.0.8": "best auc", "n:1.0.0": "no auc", "n:1.0.1": "no auc"}
+    assert expected == kept(here.prune("*", keep_best=("auc", 2)))
