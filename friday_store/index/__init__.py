@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 from friday_store.digest import SIZE, digest_of
 from friday_store.errors import IntegrityError, ModelNotFoundError
 from friday_store.index import mirror
-from friday_store.index.database import DamagedIndexError, Database, IndexFileError
+from friday_store.index.database import MOST_ROWS, DamagedIndexError, Database, IndexFileError
 from friday_store.index.schema import COLUMNS
 from friday_store.index.writing import INSERT, VersionRow, Writer, moves_of, moves_to
 from friday_store.log import Log, LogEntry, State
@@ -26,7 +26,7 @@ from friday_store.manifest import Manifest, Note
 from friday_store.objects import ObjectStore
 from friday_store.refs import Ref
 
-__all__ = ["Index", "VersionRow"]
+__all__ = ["MOST_ROWS", "Index", "VersionRow"]
 
 _LOGGER: Final = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -349,15 +349,17 @@ class Index:
         """Return the rows of one of the package's fixed queries, from an index that has caught up."""
         return self._guarded(lambda: self._database.rows(sql, values))
 
-    def select(self, sql: str, values: Sequence[Any] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
+    def select(
+        self, sql: str, values: Sequence[Any] = (), *, timeout: float | None = None, most: int = MOST_ROWS
+    ) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Return the columns and rows of anybody's question in SQL, from an index that has caught up.
 
-        That it only reads is the database's own business: see :meth:`Database.select`.
+        That it only reads, and what else bounds it, is the database's own business: see :meth:`Database.select`.
 
         Raises:
-            InvalidValueError: It does not only read, is not one statement, or cannot be understood.
+            InvalidValueError: It does not only read, is not one statement, cannot be understood, or takes too much.
         """
-        return self._guarded(lambda: self._database.select(sql, values))
+        return self._guarded(lambda: self._database.select(sql, values, timeout=timeout, most=most))
 
     def tables(self) -> list[tuple[str, str, list[str]]]:
         """Return name, kind (``view`` or ``table``) and columns of what :meth:`select` can ask, views first."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
 import sqlite3
 import threading
@@ -28,6 +29,10 @@ _UNUSABLE: Final = (
 )  # fmt: skip
 _BARRED: Final = ("load_extension", "fts3_tokenizer", "writefile", "readfile", "edit")
 _DAMAGE: Final = ("SQLITE_IOERR_SHORT_READ", "SQLITE_READONLY_DBMOVED")
+_UNSOUND: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB", *_DAMAGE)
+_EXCESS: Final = ("too many", "too large", "too complex", "parser stack overflow", "at most 64 tables")
+_STEPS: Final = 10_000
+MOST_ROWS: Final = 1_000_000
 
 
 class DamagedIndexError(IntegrityError):
@@ -55,12 +60,18 @@ class Database:
 
     @contextlib.contextmanager
     def using(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection to one thread at a time, with the driver's errors translated."""
+        """Give the connection to one thread at a time, with the driver's errors translated.
+
+        What SQLite refuses to compile because it is too much says nothing about the file; every other refusal of one of
+        the package's own statements does.
+        """
         with self._lock:
             try:
                 yield self._connection()
             except sqlite3.OperationalError as error:
                 code = getattr(error, "sqlite_errorname", "")
+                if code == "SQLITE_ERROR" and any(word in str(error) for word in _EXCESS):
+                    raise InvalidValueError(f"this is too much for one question: {error}") from error
                 if code in _DAMAGE or not code.startswith((*_BUSY, *_UNUSABLE)):
                     raise DamagedIndexError(f"the index is damaged: {error}") from error
                 kind = StorageError if code.startswith(_BUSY) else IndexFileError
@@ -69,9 +80,16 @@ class Database:
                 raise DamagedIndexError(f"the index is damaged: {error}") from error
 
     def rows(self, sql: str, values: Mapping[str, Any] | Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Return the rows of a query."""
+        """Return the rows of a query.
+
+        Raises:
+            InvalidValueError: SQLite cannot hold a value, or the query is too much for it.
+        """
         with self.using() as connection:
-            return connection.execute(sql, values).fetchall()
+            try:
+                return connection.execute(sql, values).fetchall()
+            except (UnicodeEncodeError, OverflowError) as error:
+                raise InvalidValueError(f"no index can hold this value: {error}") from error
 
     def tables(self) -> list[tuple[str, str, list[str]]]:
         """Return name, kind and columns of each view and table."""
@@ -82,41 +100,67 @@ class Database:
                 for name in names
             ]
 
-    def select(self, sql: str, values: Sequence[Any] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
+    def select(
+        self, sql: str, values: Sequence[Any] = (), *, timeout: float | None = None, most: int = MOST_ROWS
+    ) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Return the columns and rows of a question that SQLite lets do nothing but read.
 
-        It runs on a connection of its own, which cannot write (``mode=ro``; in memory, where there is one connection,
-        ``query_only``), and whose authorizer denies every action but reading this file's tables: no PRAGMA, no ATTACH,
-        no function that loads or writes.
+        It runs on a connection of its own, which cannot write (``mode=ro``; in memory, where there is one connection
+        and others wait for it, ``query_only``), and whose authorizer denies every action but reading this file's
+        tables: no PRAGMA, no ATTACH, no function that loads or writes. What a signal raises, such as Ctrl-C, ends it.
+
+        Args:
+            sql: One statement.
+            values: For its marks.
+            timeout: Seconds that it may take; None for any time.
+            most: More rows than these are refused.
 
         Raises:
-            InvalidValueError: It is no single statement that reads.
+            InvalidValueError: It is no single statement that reads, SQLite refuses it, or it takes too much.
         """
-        with self._lock, contextlib.ExitStack() as held:
-            if self.path is None:
-                connection = self._connection()
-                connection.execute("PRAGMA query_only = ON")
-                held.callback(lambda: connection.execute("PRAGMA query_only = OFF"))
-            else:
-                self._connection()
-                where = f"{self.path.absolute().as_uri()}?mode=ro"
-                connection = sqlite3.connect(where, uri=True, timeout=_PATIENCE, isolation_level=None)
-                held.callback(connection.close)
-            # makes both functions known, which the authorizer would take for making tables
-            connection.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')")
+        watch = _Watch(timeout)
+        with self._reader() as connection:
             connection.set_authorizer(_reading)
-            held.callback(lambda: connection.set_authorizer(None))
+            connection.set_progress_handler(watch.handler, _STEPS)
             try:
                 cursor = connection.execute(sql, values)
                 if cursor.description is None:
                     raise InvalidValueError("this is no question: it gives no rows", path="sql")
-                return [column[0] for column in cursor.description], cursor.fetchall()
-            except (sqlite3.ProgrammingError, sqlite3.Warning, sqlite3.OperationalError, sqlite3.DataError) as error:
+                rows = list(itertools.islice(cursor, most + 1))
+            except (sqlite3.Error, sqlite3.Warning, UnicodeError, OverflowError, MemoryError) as error:
+                code = getattr(error, "sqlite_errorname", "")
+                if code == "SQLITE_INTERRUPT":
+                    raise watch.reason() from error
+                if code.startswith(_UNSOUND):
+                    raise DamagedIndexError(f"the index is damaged: {error}") from error
                 raise _refused(error) from error
-            except sqlite3.DatabaseError as error:
-                if getattr(error, "sqlite_errorname", "") == "SQLITE_AUTH":
-                    raise _refused(error) from error
-                raise DamagedIndexError(f"the index is damaged: {error}") from error
+            finally:
+                connection.set_progress_handler(None, 0)
+                connection.set_authorizer(None)
+            if len(rows) > most:
+                raise InvalidValueError(f"the answer has more than {most:,} rows", path="sql", hint="add a LIMIT")
+            return [column[0] for column in cursor.description], rows
+
+    @contextlib.contextmanager
+    def _reader(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection for reading; others have to wait only where the index is in memory."""
+        with contextlib.ExitStack() as held:
+            if self.path is None:
+                held.enter_context(self._lock)
+            with self.using() as own:
+                connection = own
+                if self.path is not None:
+                    if not self.path.exists():
+                        raise DamagedIndexError("the index file is gone")
+                    where = f"{self.path.absolute().as_uri()}?mode=ro"
+                    connection = sqlite3.connect(where, uri=True, timeout=_PATIENCE, isolation_level=None)
+                    held.callback(connection.close)
+                # opens the file, and makes both functions known, which the authorizer would take for making tables
+                connection.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')").fetchall()
+            if self.path is None:
+                connection.execute("PRAGMA query_only = ON")
+                held.callback(lambda: connection.execute("PRAGMA query_only = OFF"))
+            yield connection
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -183,7 +227,7 @@ class Database:
                 raise IndexFileError(f"cannot make the index {self.path}: {error.strerror}") from error
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX)
-                yield before not in (0, _inode(self.path))
+                yield 0 not in (before, now := _inode(self.path)) and before != now
             finally:
                 os.close(handle)
 
@@ -239,6 +283,41 @@ class Database:
         return path
 
 
+class _Watch:
+    """Looks in on a question of anybody's while it runs: SQLite alone would hear no signal before the end.
+
+    Attributes:
+        handler: For ``set_progress_handler``: not 0 ends the question. It is a generator's, since what a signal raises
+            when a plain function is called comes up before the function's first ``try``, and the driver drops it.
+    """
+
+    def __init__(self, timeout: float | None) -> None:
+        self._timeout = timeout
+        self._until = None if timeout is None else time.monotonic() + timeout
+        self._raised: BaseException | None = None
+        self._looks = self._looking()
+        self.handler = self._looks.__next__
+        if self.handler():
+            raise self.reason()
+
+    def _looking(self) -> Iterator[int]:
+        try:
+            while self._until is None or time.monotonic() < self._until:
+                yield 0
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # noqa: BLE001 - raised again by whoever asks for the reason
+            self._raised = error
+        while True:
+            yield 1
+
+    def reason(self) -> BaseException:
+        """Return why the question was ended."""
+        if self._raised is not None:
+            return self._raised
+        return InvalidValueError(f"SQL: not answered within {self._timeout} seconds", path="sql")
+
+
 def _reading(action: int, _first: str | None, second: str | None, *_: str | None) -> int:
     """Let SQLite compile what reads, and nothing else."""
     if action == sqlite3.SQLITE_FUNCTION:
@@ -249,7 +328,7 @@ def _reading(action: int, _first: str | None, second: str | None, *_: str | None
 
 
 def _refused(error: Exception) -> InvalidValueError:
-    text = str(error)
+    text = str(error) or "this takes more memory than there is"
     if "not authorized" in text or "prohibited" in text or "readonly" in text:
         text = "only questions are allowed: the index is a mirror, and nothing is written into it"
     return InvalidValueError(f"SQL: {text}", path="sql", hint="friday-store query --tables")

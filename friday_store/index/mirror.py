@@ -20,6 +20,7 @@ from friday_store.manifest import Manifest, Note
 
 STATUS: Final = "active"
 UNREADABLE: Final = "unreadable"
+FLOAT: Final = "$float"
 SECTIONS: Final = (
     "metrics", "metadata", "hyperparameters", "training_data", "feature_importance", "pipeline_steps",
     "dependencies", "environment", "evaluation", "input_schema",
@@ -170,7 +171,7 @@ _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separato
 
 def _escaped(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
-        return {"$float": str(value)}
+        return {FLOAT: str(value)}
     if isinstance(value, bytes):
         return {"$bytes": base64.b64encode(value).decode()}
     if isinstance(value, str) and "\0" in value:
@@ -184,8 +185,8 @@ def _escaped(value: Any) -> Any:
 
 def _unescaped(found: dict[str, Any]) -> Any:
     if len(found) == 1:
-        if "$float" in found:
-            return float(found["$float"])
+        if FLOAT in found:
+            return float(found[FLOAT])
         if "$bytes" in found:
             return base64.b64decode(found["$bytes"])
         if "$text" in found:

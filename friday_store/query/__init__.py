@@ -18,7 +18,8 @@ dependencies environment evaluation input_schema``. The names in a record (``mod
 number; ``not``, ``!=`` and ``not in`` are the exact opposites, so they also hold where nothing is there, as in pandas.
 Of tags, aliases and parents one must meet it, so ``tag != 'x'`` asks for no such tag. Text compares by its bytes, and a
 text with a zero byte only with ``=``; versions compare by semver precedence; ``like`` tells capitals from small
-letters, and ``\`` makes ``%`` and ``_`` plain. A metric that is not a number is null.
+letters, and ``\`` makes ``%`` and ``_`` plain. A metric that is not a number is null; another fact that is NaN is there
+and meets no comparison.
 
 It is four steps, a module each: :func:`parse` makes a tree of the text, :mod:`~friday_store.query.conditions` SQL of
 the tree, :mod:`~friday_store.query.order` keys of the order, and :func:`search` asks the index.

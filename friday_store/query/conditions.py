@@ -6,8 +6,10 @@ No text of a user's becomes SQL: names of metrics, keys and values are bound, pa
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from friday_store.index import mirror
 from friday_store.query.tree import And, Compare, Descends, Field, Not, Or, Tree, Value
@@ -23,6 +25,9 @@ DESCENDANTS: Final = """WITH RECURSIVE down (model_id) AS (
   SELECT d.model_id FROM model_parents p JOIN model_metadata d ON d.id = p.version_id WHERE p.parent = ?
   UNION SELECT d.model_id FROM down JOIN model_parents p ON p.parent = down.model_id
     JOIN model_metadata d ON d.id = p.version_id) SELECT model_id FROM down"""
+_ORDERS: Final[dict[str, Callable[[Any, Any], bool]]] = {
+    "=": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
 Resolver = Callable[[str], str]
 
 
@@ -86,9 +91,9 @@ def _exists(rows: Sql, column: str, test: Compare) -> Sql:
     return Sql(f"(EXISTS ({rows.text} AND {inner.text}))", (*rows.values, *inner.values))
 
 
-def column_of(of: Field, operator: str = "=") -> str:
+def column_of(of: Field, sign: str = "=") -> str:
     """Return the column that an operator looks at."""
-    ordered = of.kind == "version" and operator in ("<", "<=", ">", ">=", "between")
+    ordered = of.kind == "version" and sign in ("<", "<=", ">", ">=", "between")
     return "m.precedence" if ordered else f"m.{of.name}"
 
 
@@ -107,22 +112,54 @@ def compared(column: str, test: Compare) -> Sql:
 
 def _followed(test: Compare) -> Sql:
     """Return a comparison with what stands at a path in a version's facts; its type must fit."""
-    path = json_path(test.field.path)
     if test.operator == "null":
-        return Sql("(coalesce(json_type(m.details, ?), 'null') = 'null')", (path,))
-    if test.operator == "in":
-        each = (_followed(Compare(test.field, "=", (value,))) for value in test.values)
-        return joined(each, "OR", "1 = 0")
-    first = test.values[0]
-    if isinstance(first, str) and "\0" in first and test.operator == "=":
-        key, spelled = mirror.spelled_text(first)
-        path, test = f'{path}."{key}"', Compare(test.field, "=", (spelled,))
+        return Sql("(coalesce(json_type(m.details, ?), 'null') = 'null')", (json_path(test.field.path),))
+    if test.operator != "in":
+        return _alike(test)
+    groups: dict[str, list[Value]] = {}
+    for value in test.values:
+        groups.setdefault(_stored_as(value), []).append(value)
+    return joined((_alike(Compare(test.field, "in", tuple(some))) for some in groups.values()), "OR", "1 = 0")
+
+
+def _stored_as(value: Value) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "number" if not isinstance(value, str) else "spelled" if "\0" in value else "text"
+
+
+def _alike(test: Compare) -> Sql:
+    """Return a comparison with values that are all stored as one kind."""
+    path, first = json_path(test.field.path), test.values[0]
     if isinstance(first, bool):
         return Sql("(coalesce(json_type(m.details, ?), '') = ?)", (path, str(first).lower()))
+    extra = _infinite(path, test)
+    if _stored_as(first) == "spelled" and test.operator in ("=", "in"):
+        spelled = [mirror.spelled_text(str(value)) for value in test.values]
+        path, test = f'{path}."{spelled[0][0]}"', Compare(test.field, test.operator, tuple(text for _, text in spelled))
     kinds = "= 'text'" if isinstance(first, str) else "IN ('integer', 'real')"
     found = compared("json_extract(m.details, ?)", test)
     values = (found.values[0], path) if test.operator in ("like", "glob") else (path, *found.values)
-    return Sql(f"((json_type(m.details, ?) {kinds} AND {found.text}) IS TRUE)", (path, *values))
+    whole = Sql(f"((json_type(m.details, ?) {kinds} AND {found.text}) IS TRUE)", (path, *values))
+    return joined([whole, *extra], "OR", "") if extra else whole
+
+
+def _infinite(path: str, test: Compare) -> list[Sql]:
+    """Return the condition that what stands at a path is an infinity that meets a test; JSON has them in words."""
+    words = [str(number) for number in (math.inf, -math.inf) if _meets(number, test)]
+    if not words:
+        return []
+    marks = ", ".join("?" * len(words))
+    return [Sql(f"((json_extract(m.details, ?) IN ({marks})) IS TRUE)", (f'{path}."{mirror.FLOAT}"', *words))]
+
+
+def _meets(number: float, test: Compare) -> bool:
+    bounds = [value for value in test.values if not isinstance(value, str)]
+    if not bounds:
+        return False
+    if test.operator == "between":
+        return bounds[0] <= number <= bounds[1]
+    return number in bounds if test.operator == "in" else bool(_ORDERS[test.operator](number, bounds[0]))
 
 
 def json_path(path: tuple[str | int, ...]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -114,8 +115,13 @@ def _stored(of: Field, operator: Operator, given: str) -> Value:
 
 
 def _whole(given: Value) -> Value:
-    """Return a number that every database can hold."""
-    return float(given) if type(given) is int and given not in _LIMITS else given
+    """Return a number that every database can hold; infinity for one beyond all that can be stored."""
+    if type(given) is not int or given in _LIMITS:
+        return given
+    try:
+        return float(given)
+    except OverflowError:
+        return math.inf if given > 0 else -math.inf
 
 
 def _label(of: Field) -> str:

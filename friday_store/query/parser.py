@@ -35,6 +35,8 @@ from friday_store.query.tree import And, Compare, Descends, Field, Not, Operator
 LONGEST: Final = 10_000
 DEEPEST: Final = 50
 MOST: Final = 200
+MOST_KEYS: Final = 8
+_HALF: Final = re.compile(r"[\ud800-\udfff]")
 _TOKEN: Final = re.compile(
     r"""\s*(?:(?P<number>[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)(?!\w)
       | (?P<text>'(?:[^']|'')*')
@@ -75,6 +77,8 @@ def keys(text: str) -> list[tuple[Field, bool]]:
     Raises:
         QueryError: It says what is wrong, and where.
     """
+    if len(text) > LONGEST:
+        raise QueryError(f"order_by: at most {LONGEST} characters, and here are {len(text)}", text="", column=1)
     return _Parser(text, "order_by: ").keys()
 
 
@@ -106,10 +110,12 @@ class _Parser:
 
     def keys(self) -> list[tuple[Field, bool]]:
         """Read all of it as an order."""
-        found = []
+        found: list[tuple[Field, bool]] = []
         while True:
             down = self._got("-")
             start = self._next
+            if len(found) == MOST_KEYS:
+                raise self.refused(f"an order has at most {MOST_KEYS} keys", start.at)
             field = self._field()
             if field.kind == "many":
                 raise self.refused(f"there can be many of {field.name}, so nothing is sorted by it", start.at)
@@ -123,6 +129,10 @@ class _Parser:
         return found
 
     def _split(self) -> list[Token]:
+        half = _HALF.search(self._text)
+        if half is not None:
+            problem = f"half a surrogate pair is no character, and column {half.start() + 1} holds one"
+            raise QueryError(self._before + problem, text="", column=half.start() + 1)  # it could not be printed
         tokens, at = [], 0
         end = len(self._text.rstrip())
         while at < end:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 from friday_store import query, refs, serializer
 from friday_store.errors import ModelNotFoundError
 from friday_store.hookspecs import Describing, Typed
-from friday_store.index import VersionRow
+from friday_store.index import MOST_ROWS, VersionRow
 from friday_store.manifest import Artifact, Manifest
 from friday_store.registry import attachments, history, listing, ranking
 from friday_store.registry.access import Access
@@ -274,15 +274,23 @@ class Reading(Access):
         """Return the best version by a metric; see :meth:`ModelOperations.find_best_model`."""
         return ranking.best(self.repository.index, wanted, metric, higher, require, resolve=self._id_of)
 
-    def select(self, sql: str, values: Sequence[Any] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
+    def select(
+        self, sql: str, values: Sequence[Any] = (), *, timeout: float | None = None, most: int = MOST_ROWS
+    ) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Return the columns and rows of a question in SQL to the index, which the database lets read alone.
 
         The tables and views are listed in the README.
 
+        Args:
+            sql: One statement.
+            values: For its marks.
+            timeout: Seconds that it may take; None for any time, until Ctrl-C.
+            most: More rows than these are refused, since all of them are held in memory.
+
         Raises:
-            InvalidValueError: It is not one statement that reads, or the database does not understand it.
+            InvalidValueError: It is not one statement that reads, the database refuses it, or it takes too much.
         """
-        return self.repository.index.select(sql, values)
+        return self.repository.index.select(sql, values, timeout=timeout, most=most)
 
     def list_summaries(
         self,

@@ -222,9 +222,7 @@ def one(value: Any) -> list[Any]:
 
 def fact(*path: str | int) -> Callable[[Record], list[Any]]:
     """Return what stands at a path of the facts; what is no number, text or truth value compares with nothing."""
-    return lambda record: [
-        MISSING if isinstance(found, float) and math.isinf(found) else found for found in one(at(record, *path))
-    ]
+    return lambda record: one(at(record, *path))
 
 
 NO_NUL = [word for word in WORDS if "\0" not in word]

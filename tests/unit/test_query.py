@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -172,11 +175,23 @@ def test_orders(registry: ModelOperations, order: Any, first: str) -> None:
     assert first == found(registry, "", order_by=order)[0]
 
 
-@pytest.mark.parametrize("order", ["tag", "nmae", "name,", ",name", "name version", "metrics.none-such", "", "name; x"])
+@pytest.mark.parametrize(
+    "order", ["tag", "nmae", "name,", ",name", "name version", "metrics.none-such", "", "name; x", "name," * 3000]
+)
 def test_orders_that_cannot_be(registry: ModelOperations, order: str) -> None:
     """What cannot be sorted by is refused, with its place."""
     with pytest.raises(QueryError, match="order_by: "):
         registry.search(order_by=order)
+
+
+def test_the_most_keys_have_pages(registry: ModelOperations) -> None:
+    """As many keys as an order may have give pages too, and one more is refused with its place."""
+    order = ",".join(f"params.{name}" for name in [*"abcdefg", "alpha"])
+    whole, page = found(registry, "", order_by=order), registry.search(order_by=order, limit=2)
+    assert whole[2:] == found(registry, "", order_by=order, after=page.after)
+    with pytest.raises(QueryError, match="at most 8 keys") as caught:
+        registry.search(order_by=f"{order},name")
+    assert len(order) + 2 == caught.value.column
 
 
 def test_pages(registry: ModelOperations) -> None:
@@ -335,3 +350,122 @@ def test_sql_of_one_s_own_only_reads(tmp_path: Path, place: str, monkeypatch: py
         registry.register_model([7], "m")
         assert [(7,)] == registry.select("SELECT count(*) FROM model_metadata")[1]
     assert [] == [path.name for path in tmp_path.iterdir() if path.suffix == ".db"]
+
+
+ENDLESS = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT "
+HALF = "\ud800"
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[ModelOperations]:
+    """Return a registry of three versions whose parameter ``c`` is 1, infinity and minus infinity."""
+    with ModelOperations(tmp_path / "small", plugins=Plugins(()), actor="ann") as made:
+        for number in (1, float("inf"), float("-inf")):
+            made.register_model([number], "m", hyperparameters={"c": number, "d": [True, "a\0b"]})
+        yield made
+
+
+def test_a_question_that_is_refused_is_no_damage(
+    small: ModelOperations, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What SQLite will not answer raises a typed error, and the index stays the file that it was."""
+    before = (tmp_path / "small" / "index.db").stat().st_ino
+    questions: list[tuple[str, Any]] = [
+        ("SELECT 1 LIMIT 'a'", ()), ("SELECT zeroblob(2000000000)", ()), (f"SELECT {'+'.join('1' * 1200)}", ()),
+        ("SELECT ?", [1 << 70]), ("SELECT ?", [object()]), ("SELECT ?", 5), ("SELECT ?", [HALF]),
+        (f"SELECT '{HALF}'", ()), ("SELECT CAST(x'ff' AS TEXT)", ()), ("SELECT json('{')", ()),
+    ]  # fmt: skip
+    with caplog.at_level(logging.INFO):
+        for sql, values in questions:
+            with pytest.raises(InvalidValueError, match="SQL: "):
+                small.select(sql, values)
+        for sql, values in (questions[2], questions[3], questions[6]):
+            with pytest.raises(InvalidValueError):
+                small.repository.index.rows(sql, values)
+        with pytest.raises(QueryError, match="column 9"):
+            small.search(f"name = '{HALF}'")
+        with pytest.raises(InvalidValueError):
+            small.list_models(tags=[HALF])
+    assert [] == caplog.records
+    assert before == (tmp_path / "small" / "index.db").stat().st_ino
+
+
+def test_many_values_and_huge_ones(small: ModelOperations) -> None:
+    """``in`` takes as many values of any kind as fit into a query, and a number may be beyond all that are stored."""
+    many = ",".join(str(number % 10) for number in range(2000))
+    assert ["m:1.0.0"] == found(small, f"params.c in ({many})")
+    assert ["m:1.0.2", "m:1.0.1"] == found(small, f"params.c not in ({many})")
+    assert 3 == len(found(small, f"params.d[0] in ({many}, true) and params.d[1] in (1, 'a\0b', 'b')"))
+    assert 0 == len(found(small, f"params.d[0] in ({many}, false) or params.d[1] in (1, 'a', 'b', 'a\0c')"))
+    for huge in ("1" + "0" * 330, "1" + "0" * 500):
+        assert [3, 0] == [len(found(small, f"size {sign} {huge}")) for sign in "<>"]
+        assert [0, 3] == [len(found(small, f"size {sign} -{huge}")) for sign in "<>"]
+
+
+@pytest.mark.parametrize(
+    ("test", "expected"),
+    [
+        ("> 5", {"1.0.1"}), ("< 5", {"1.0.0", "1.0.2"}), (">= 1", {"1.0.0", "1.0.1"}), ("= 1e999", {"1.0.1"}),
+        ("!= -1e999", {"1.0.0", "1.0.1"}), ("between 0 and 1e999", {"1.0.0", "1.0.1"}),
+        ("in (1, -1e999)", {"1.0.0", "1.0.2"}),
+        ("between 0 and 9", {"1.0.0"}), ("= 'inf'", set[str]()), ("<= -1e999", {"1.0.2"}),
+    ],
+)  # fmt: skip
+def test_infinite_parameters(small: ModelOperations, test: str, expected: set[str]) -> None:
+    """An infinity in the facts compares as the number that it is."""
+    assert expected == {record["version"] for record in small.search(f"params.c {test}")}
+
+
+class _RungError(Exception):
+    """The alarm of a test."""
+
+
+@pytest.mark.parametrize("place", ["file", "memory"])
+def test_a_question_without_end_is_stopped(tmp_path: Path, place: str) -> None:
+    """What a signal raises ends it, and so do its time and its rows; then the next question is answered."""
+
+    def ring(*_: object) -> None:
+        raise _RungError
+
+    url = str(tmp_path / "r") if place == "file" else "memory://test_a_question_without_end"
+    with ModelOperations(url, plugins=Plugins(()), actor="ann") as registry:
+        registry.register_model([1], "m")
+        before = signal.signal(signal.SIGALRM, ring)
+        try:
+            for asked_for in ("count(*) FROM n", "x FROM n"):
+                signal.setitimer(signal.ITIMER_REAL, 0.2)
+                with pytest.raises(_RungError):
+                    registry.select(ENDLESS + asked_for, most=1 << 40)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        with pytest.raises(InvalidValueError, match=r"within 0\.1 seconds"):
+            registry.select(f"{ENDLESS}count(*) FROM n", timeout=0.1)
+        with pytest.raises(InvalidValueError, match="more than 1,000 rows"):
+            registry.select(f"{ENDLESS}x FROM n", most=1000)
+        assert 1000 == len(registry.select(f"{ENDLESS}x FROM n LIMIT 1000", most=1000)[1])
+        assert [(1,)] == registry.select("SELECT count(*) FROM versions")[1]
+
+
+def test_a_long_question_keeps_nobody_waiting(small: ModelOperations) -> None:
+    """Other threads read and write while one asks something without end."""
+
+    def ask() -> None:
+        with pytest.raises(InvalidValueError, match="within"):
+            small.select(f"{ENDLESS}count(*) FROM n", timeout=4)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join(0.3)
+    small.register_model(["more"], "m")
+    answered = len(small.search())
+    assert (4, True) == (answered, thread.is_alive())
+    thread.join()
+
+
+def test_a_question_to_an_index_that_went_away(small: ModelOperations, tmp_path: Path) -> None:
+    """An index that is deleted while it is open is made anew for a question in SQL as well."""
+    for path in (tmp_path / "small").glob("index.db*"):
+        path.unlink()
+    assert [(3,)] == small.select("SELECT count(*) FROM versions")[1]
+    assert (tmp_path / "small" / "index.db").exists()
