@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 from friday_store.errors import ConflictError, ModelNotFoundError
 from friday_store.index import Index, VersionRow
 from friday_store.log import LogEntry, Move
-from friday_store.maintenance.revival import restorable, revive
 from friday_store.refs import Ref
 from friday_store.repository import Repository, Transaction
 
@@ -138,6 +137,8 @@ def restore(repository: Repository, name: str, version: str | None, *, partial: 
         ModelNotFoundError: Nothing of that name was deleted, or all its bytes have been erased since.
         IntegrityError: What was deleted is damaged.
     """
+    from friday_store.maintenance.revival import restorable
+
     entries = repository.entries()
     found = _lost(repository, entries, name, version)
     if not found:
@@ -159,6 +160,8 @@ def restore(repository: Repository, name: str, version: str | None, *, partial: 
 
 
 def _brought_back(repository: Repository, moves: Sequence[Move], message: str, origin: str, *, partial: bool) -> None:
+    from friday_store.maintenance.revival import revive
+
     for left in reversed(range(_TRIES)):
         try:
             revive(repository, moves, message, origin, partial=partial).run(lambda running: _back(running, moves))

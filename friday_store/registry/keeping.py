@@ -5,14 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from friday_store.errors import InvalidValueError
-from friday_store.maintenance.gc import GRACE, GcReport, gc
-from friday_store.registry import history, retention
+from friday_store.registry import history
 from friday_store.registry.exchange import Exchange
-from friday_store.registry.retention import Fate, Rule
 from friday_store.repository import Transaction
+
+if TYPE_CHECKING:
+    from friday_store.maintenance.gc import GcReport
+    from friday_store.registry.retention import Fate
 
 _UNITS: Final[Mapping[str, int]] = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)([smhdw]?)")
@@ -24,7 +26,7 @@ class Keeping(Exchange):
     def gc(
         self,
         *,
-        grace: float | str | dt.timedelta = GRACE,
+        grace: float | str | dt.timedelta = "14d",
         dry_run: bool = False,
         remote: str | None = None,
         remote_options: Mapping[str, Any] | None = None,
@@ -47,6 +49,8 @@ class Keeping(Exchange):
             IntegrityError: Something that is needed is missing or damaged.
             ConflictError: Others changed too much meanwhile.
         """
+        from friday_store.maintenance.gc import gc
+
         seconds = seconds_of(grace)
         if remote is None:
             return gc(self.repository, grace=seconds, dry_run=dry_run)
@@ -82,7 +86,9 @@ class Keeping(Exchange):
             ModelNotFoundError: No model answers to the pattern.
             InvalidValueError: There is no rule, a number is negative, or a metric's direction is not known.
         """
-        rule = Rule.of(keep_last, keep_best, keep_tags, higher_is_better)
+        from friday_store.registry import retention
+
+        rule = retention.Rule.of(keep_last, keep_best, keep_tags, higher_is_better)
 
         def plan(transaction: Transaction) -> list[Fate]:
             fates, rows = retention.judged(self.repository, pattern, rule)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from friday_store.digest import digest_of
 from friday_store.errors import IntegrityError, InvalidValueError, ModelNotFoundError, RepositoryError
 from friday_store.hookspecs import SyncReport
 from friday_store.log import Log, entry_path
 from friday_store.maintenance import Problem, fsck
-from friday_store.maintenance.gc import GcReport, gc
 from friday_store.refs import Ref
 from friday_store.registry import location
 from friday_store.remotes import Remote
@@ -24,6 +23,9 @@ from friday_store.sync.changes import agreed, changed, each, everything, packed,
 from friday_store.sync.closure import Closure
 from friday_store.sync.merge import Change
 from friday_store.sync.track import FOLDER, Mark, Track
+
+if TYPE_CHECKING:
+    from friday_store.maintenance.gc import GcReport
 
 _ALL: Final = ("*",)
 
@@ -264,6 +266,8 @@ class Meeting:
 
     def collect(self, grace: float, *, dry_run: bool = False) -> GcReport:
         """Collect garbage in the remote."""
+        from friday_store.maintenance.gc import gc
+
         self._needed(self.there)
         with self.track.alone():
             if not dry_run:

@@ -124,6 +124,24 @@ def test_lazy_imports(arguments: list[str], heavy: tuple[str, ...], work: Path) 
     assert loaded.isdisjoint(heavy)
 
 
+@pytest.mark.parametrize("arguments", [["ls"], ["show", "aapl_1d"]], ids=str)
+def test_looking_imports_nothing_that_collects_or_trains(arguments: list[str], work: Path) -> None:
+    """Who looks does not wait for the import of what erases, restores, probes, trains or tunes."""
+    script = (
+        "import sys\nfrom friday_store.cli import cli\n"
+        "code = cli.run(sys.argv[1:])\nassert code == 0, code\n"
+        "print(sorted(name for name in sys.modules if name.startswith('friday_store.')), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
+    loaded = set(ast.literal_eval(done.stderr.splitlines()[-1]))
+    assert "friday_store.registry.keeping" in loaded
+    unneeded = {
+        "maintenance.gc", "maintenance.marking", "maintenance.past", "maintenance.revival", "registry.retention",
+        "storage.probe", "default_plugins.estimators", "default_plugins.targets", "default_plugins.tuners",
+    }  # fmt: skip
+    assert set() == loaded & {f"friday_store.{name}" for name in unneeded}
+
+
 def test_a_command_that_is_near_is_named(run: Run) -> None:
     """A mistyped command, option, model, topic or remote gets a suggestion."""
     assert "Did you mean 'push'?" in run("psh").stderr

@@ -16,7 +16,7 @@ import pytest
 from friday_store import IntegrityError, InvalidValueError, ModelNotFoundError, ModelRegistry, StorageError
 from friday_store.log import entry_path
 from friday_store.maintenance import _Check
-from friday_store.maintenance.gc import GcReport, _Collection
+from friday_store.maintenance.gc import GRACE, GcReport, _Collection
 from friday_store.maintenance.past import DAY
 from friday_store.objects.pack import FOLDER
 from friday_store.plugins import Plugins
@@ -334,6 +334,11 @@ def test_collecting_in_a_remote(here: ModelRegistry, tmp_path: Path) -> None:
 def test_a_grace_is_a_time(here: ModelRegistry, grace: Any, seconds: float) -> None:
     """A grace can be seconds, a timedelta or a text with a unit."""
     assert seconds == here.gc(grace=grace, dry_run=True).grace
+
+
+def test_the_grace_is_the_same_by_default(here: ModelRegistry) -> None:
+    """Who names no grace gets that of the collector itself."""
+    assert GRACE == here.gc(dry_run=True).grace
 
 
 @pytest.mark.parametrize("grace", ["soon", "-1", -1, "", "1 y", float("nan"), True, dt.timedelta(days=-1)])
