@@ -6,6 +6,7 @@ with what those distributions require and have imported; not everything that hap
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.metadata
 import platform
@@ -154,17 +155,24 @@ def parameters(model: object) -> dict[str, Any]:
     return {str(name): _plain(value) for name, value in found.items()}
 
 
+def attributes(made: object) -> dict[str, Any]:
+    """Return what an object says of itself as plain data: its parameters if it is an estimator, else its attributes."""
+    fields = dataclasses.fields(made) if dataclasses.is_dataclass(made) and not isinstance(made, type) else ()
+    names = {*getattr(made, "__dict__", {}), *(field.name for field in fields)}
+    return parameters(made) or {name: _plain(getattr(made, name, None)) for name in sorted(names)}
+
+
 def _plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if hasattr(value, "get_params"):
-        return f"{type(value).__module__}.{type(value).__qualname__}"
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value[:100]]
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in list(value.items())[:100]}
     if hasattr(value, "item") and getattr(value, "shape", None) == ():
         return value.item()
+    if hasattr(value, "get_params") or repr(value) == object.__repr__(value):  # an address says nothing elsewhere
+        return f"{type(value).__module__}.{type(value).__qualname__}"
     name = getattr(value, "__qualname__", None)
     return f"{getattr(value, '__module__', '')}.{name}" if name else repr(value)[:200]
 

@@ -166,13 +166,15 @@ class Schedule:
         """Return the row of a job whose version is registered already, or None."""
         if self._registry is None or not made_with:
             return None
-        record = registered(self._registry, job, data, made_with)
-        if record is None:
+        found = registered(self._registry, job, data, made_with)
+        if found is None:
             return None
+        record = found.record
+        newer = f"; the newer {found.newer} has another configuration or data" if found.newer else ""
         return ResultRow.of(
             job,
             "skipped",
-            f"already registered as {record['model_name']}:{record['model_version']}",
+            f"already registered as {record['model_name']}:{record['model_version']}{newer}",
             model_name=record["model_name"],
             model_version=record["model_version"],
             model_id=record["model_id"],

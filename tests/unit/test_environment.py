@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
@@ -105,6 +106,22 @@ def test_parameters() -> None:
     assert environment.parameters(RandomForestRegressor(n_estimators=3))["n_estimators"] == 3
     assert environment.parameters(Ridge) == {}
     assert environment.parameters(object()) == {}
+
+
+def test_attributes_are_the_same_in_every_process() -> None:
+    """An estimator gives its parameters, another object its attributes; none has an address in it."""
+
+    @dataclass(slots=True)
+    class Setting:
+        above: float
+        by: Any
+        of: Any
+
+    assert {"above": 0.5, "by": "builtins.len", "of": "builtins.object"} == environment.attributes(
+        Setting(0.5, len, object())
+    )
+    assert environment.parameters(Ridge(alpha=2.0)) == environment.attributes(Ridge(alpha=2.0))
+    assert {} == environment.attributes(object())
 
 
 def test_pipeline_steps() -> None:

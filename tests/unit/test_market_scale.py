@@ -18,10 +18,14 @@ import pytest
 from friday_store.default_plugins.estimators import builtin_trainers
 from friday_store.errors import InvalidValueError, StorageError
 from friday_store.market import MarketDataModelTrainer
+from friday_store.market.configuration import configuration
 from friday_store.market.demo_data import stocks
 from friday_store.market.features import prepare_ohlcv, write_processed
+from friday_store.market.fitting import Options
+from friday_store.market.results import Job
 from friday_store.plugins import Plugins
 from friday_store.registry import ModelRegistry
+from friday_store.trust import Identity, Policy, TrustStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,6 +85,9 @@ ASKED: dict[str, Any] = {
 }
 
 
+ONE_MODEL: dict[str, Any] = {"target_types": "return", "forecast_horizons": 1, "model_types": "ridge"}
+
+
 def names(rows: Results | Sequence[ResultRow]) -> list[str]:
     """Return what each row is about."""
     return [f"{row.symbol} {row.target_type} {row.forecast_horizon} {row.model_type}" for row in rows]
@@ -134,6 +141,122 @@ def test_what_is_registered_is_not_trained_again(folder: Path, registry: ModelRe
     assert {"trained"} == {row.status for row in trainer.train_models_for_symbol("ONE", **ASKED, resume=False)}
 
 
+@pytest.mark.parametrize("status", ["archived", "deprecated"])
+def test_a_retired_version_is_no_reason_not_to_train(folder: Path, registry: ModelRegistry, status: str) -> None:
+    """What was archived or deprecated is trained again, once; what is in use, whatever its status, is not."""
+    trainer = MarketDataModelTrainer(folder, registry=registry)
+    trainer.train_models_for_symbol("ONE", **ONE_MODEL)
+    registry.set_model_status("ONE_1d_return_1_ridge:1.0.0", "staging")
+    assert ["skipped"] == [row.status for row in trainer.train_models_for_symbol("ONE", **ONE_MODEL)]
+    registry.set_model_status("ONE_1d_return_1_ridge:1.0.0", status)
+    (row,) = trainer.train_models_for_symbol("ONE", **ONE_MODEL)
+    assert "trained" == row.status, row.reason
+    (again,) = trainer.train_models_for_symbol("ONE", **ONE_MODEL)
+    assert ("skipped", row.model_id) == (again.status, again.model_id)
+
+
+def test_what_a_stranger_registered_is_no_reason_not_to_train(folder: Path, tmp_path: Path) -> None:
+    """A pulled version of a stranger does not count until it is trusted, though it names data and configuration."""
+    far = _of_a_person(tmp_path / "stranger")
+    MarketDataModelTrainer(folder, registry=far).train_models_for_symbol("ONE", **ONE_MODEL)
+    (theirs,) = far.list_models()
+    far.register_model([1.0], "ONE_1d_return_1_ridge", metadata={"market": "anything"})
+    statuses = []
+    for name, trusting in (("wary", False), ("trusting", True)):
+        mine = _of_a_person(tmp_path / name)
+        mine.add_remote("origin", far.url)
+        mine.pull("origin")
+        if trusting:
+            mine.trust.add("digests", theirs["model_id"])
+        (row,) = MarketDataModelTrainer(folder, registry=mine).train_models_for_symbol("ONE", **ONE_MODEL)
+        statuses.append(row.status)
+        mine.load_model(row.model_id or "")
+        (row,) = MarketDataModelTrainer(folder, registry=mine).train_models_for_symbol("ONE", **ONE_MODEL)
+        assert "skipped" == row.status
+    assert ["trained", "skipped"] == statuses
+
+
+def test_what_waits_for_approval_is_not_trained_again(folder: Path, tmp_path: Path) -> None:
+    """A version of one's own counts, though a policy asks for more signatures before it loads."""
+    registry = _of_a_person(tmp_path / "own")
+    registry.trust.set_policy("*", Policy(2))
+    trainer = MarketDataModelTrainer(folder, registry=registry)
+    rows = [trainer.train_models_for_symbol("ONE", **ONE_MODEL)[0] for _ in range(2)]
+    assert ["trained", "skipped"] == [row.status for row in rows]
+
+
+def test_a_return_to_earlier_settings_tells_of_the_newer_version(folder: Path, registry: ModelRegistry) -> None:
+    """With settings A, then B, then A, the row of the third run names A's version and that B's is newer."""
+    first, second = (MarketDataModelTrainer(folder, registry=registry, random_state=seed) for seed in (1, 2))
+    reasons = [trainer.train_models_for_symbol("ONE", **ONE_MODEL)[0].reason for trainer in (first, second, first)]
+    name = "ONE_1d_return_1_ridge"
+    told = f"already registered as {name}:1.0.0; the newer {name}:1.0.1 has another configuration or data"
+    assert ["", "", told] == reasons
+    assert f"already registered as {name}:1.0.1" == second.train_models_for_symbol("ONE", **ONE_MODEL)[0].reason
+
+
+class Threshold:
+    """A target of a plugin: what the return is above a threshold that the user sets."""
+
+    name = "threshold"
+    task: Task = "regression"
+    baseline = "zero"
+    of_price = False
+
+    def __init__(self, above: float = 0.0, further: int = 0) -> None:
+        self.above = above
+        self._further = further
+
+    def labels(self, bars: pd.DataFrame, horizon: int) -> pd.Series[Any]:
+        """Return what the return is above the threshold."""
+        return bars["close"].shift(-horizon) / bars["close"] - 1 - self.above
+
+    def reach(self, horizon: int) -> int:
+        """Return the horizon and what is added to it."""
+        return horizon + self._further
+
+    def naive(self, y: Any, horizon: int, close: Any) -> Any:
+        """Return zero for each row."""
+        return np.zeros(len(y))
+
+
+class Bringing(Families):
+    """The built-in families, and a target."""
+
+    def __init__(self, target: Any) -> None:
+        self._target = target
+
+    def targets(self) -> dict[str, Any]:
+        """Return the target by its name."""
+        return {self._target.name: self._target}
+
+
+class Double(Threshold):
+    """Another target of the same name."""
+
+
+class Priced(Threshold):
+    """The same for prices."""
+
+    of_price = True
+
+
+def test_a_configuration_is_of_the_target_itself_and_not_its_name(folder: Path, registry: ModelRegistry) -> None:
+    """Targets of one name with another class, attribute or reach give other digests; equal ones the same."""
+    job, options = Job("ONE", "1d", "threshold", 1, "ridge"), Options(0.2, 42, 20)
+    family = next(each for each in builtin_trainers() if each.name == "RIDGE")
+    targets: list[Any] = [Threshold(), Threshold(0.01), Threshold(further=1), Double(), Priced()]
+    digests = [configuration(job, target, family, options) for target in targets]
+    assert len(targets) == len(set(digests))
+    assert digests[0] == configuration(job, Threshold(), family, options)
+    statuses = []
+    for target in (Threshold(), Threshold(), Threshold(0.01), Double()):
+        trainer = MarketDataModelTrainer(folder, registry=registry, plugins=Bringing(target))
+        (row,) = trainer.train_models_for_symbol("ONE", **{**ONE_MODEL, "target_types": "threshold"})
+        statuses.append(row.status)
+    assert ["trained", "skipped", "trained", "trained"] == statuses
+
+
 def test_what_was_left_over_is_done_the_next_time(folder: Path, registry: ModelRegistry) -> None:
     """With no time left no job is begun, and says so; the next run does those and only those."""
     trainer = MarketDataModelTrainer(folder, registry=registry)
@@ -181,6 +304,13 @@ def test_a_registration_that_was_broken_off_is_made_up_for(folder: Path, registr
             trainer.train_models_for_symbol(symbol, **ASKED)
         assert 8 == len(registry.list_models(tags=[symbol]))
         assert {"1.0.0"} == {record["model_version"] for record in registry.list_models()}
+
+
+def _of_a_person(place: Path) -> ModelRegistry:
+    """Return a registry of somebody with an identity and a trust of their own."""
+    identity = Identity(place / "identity.json")
+    trust = TrustStore(place / "trust.json", identity)
+    return ModelRegistry(place / "registry", plugins=Plugins(()), identity=identity, trust=trust)
 
 
 class _Interrupted(ModelRegistry):
