@@ -37,7 +37,9 @@ class Reading(Access):
             IntegrityError: Stored bytes are damaged; nothing was interpreted.
             PluginError: The format's plugin is not installed.
         """
-        row, manifest = self.repository.verified(self._row(revision, version))
+        with self.repository.index.glance():
+            named = self._row(revision, version)
+        row, manifest = self.repository.verified(named)
         return self.made(row, manifest, self.repository.artifact(manifest.artifact))
 
     def made(self, row: VersionRow, manifest: Manifest, artifact: Artifact) -> Any:

@@ -80,10 +80,15 @@ FAILING = [
 
 @pytest.mark.parametrize(("arguments", "code"), FAILING, ids=str)
 def test_exit_codes(arguments: list[str], code: int, work: Path, run: Run) -> None:
-    """A failure writes nothing to stdout, ``error:`` and perhaps ``hint:`` to stderr, and has its own code."""
+    """A failure writes nothing to stdout, ``error:`` and perhaps ``hint:`` to stderr, and has its own code.
+
+    A condition or an order that cannot be understood stands below the error, indented, with a mark at the mistake.
+    """
     result = run("--json", *arguments)
     assert (result.exit_code, result.stdout) == (code, ""), result.stderr
     lines = result.stderr.splitlines()
+    if lines[-1].strip(" ^") == "":
+        lines = lines[:-2]
     assert lines[0].startswith("error: ")
     assert len(lines) == 1 or (len(lines) == 2 and lines[1].startswith("hint: "))
     assert not lines[0].startswith(('error: "', "error: '\"", "error: ''"))
