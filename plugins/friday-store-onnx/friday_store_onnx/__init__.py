@@ -82,6 +82,7 @@ class Onnx:
         if len(data) > _MOST or bytes(data[:1]) != b"\x08":
             raise SerializationError("not an ONNX file of one piece")
         model = _parsed(data)
+        _refuse_external(model)
         for tensor in model.graph.initializer:
             _require_size(tensor)
         return self.dump(model)
