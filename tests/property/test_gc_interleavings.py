@@ -170,6 +170,7 @@ def restored(repository: Repository) -> None:
             return
 
 
+@pytest.mark.timeout(1200)  # hundreds of orders, each on real stores
 @pytest.mark.parametrize(
     ("names", "floor"),
     [
