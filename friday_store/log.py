@@ -28,7 +28,6 @@ import datetime as dt
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -38,6 +37,7 @@ from friday_store import codec
 from friday_store.digest import SIZE, digest_of
 from friday_store.errors import ConflictError, IntegrityError, StorageError
 from friday_store.storage import Storage
+from friday_store.workers import workers
 
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -284,7 +284,7 @@ class Log:
                 seq += 1
             return
         some = 1 if last is None else _REQUESTS
-        with ThreadPoolExecutor(_REQUESTS, thread_name_prefix="friday-log") as pool:
+        with workers(_REQUESTS, "friday-log") as pool:
             while seq < end:
                 for each in list(pool.map(self.read, range(seq, min(seq + some, end)))):
                     if each is None:

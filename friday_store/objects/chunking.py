@@ -14,10 +14,9 @@ threads while the chunks before are being written, and never hold more than 32 M
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from itertools import chain, islice
 from typing import Final, Literal, NamedTuple
 
@@ -27,10 +26,10 @@ from friday_store.digest import Buffer, digest_of, hasher
 from friday_store.hookspecs import Part
 from friday_store.manifest import PartEntry
 from friday_store.objects.pack import BIG, BLOCK, Codec, Frame, Kind
+from friday_store.workers import THREADS, workers
 
 Compression = Literal["auto", "none"]
 
-THREADS: Final = min(4, os.cpu_count() or 1)
 AHEAD: Final = 8
 SHARE: Final = 4 << 20
 _LEVEL: Final = 1
@@ -193,14 +192,10 @@ def _shares(cuts: Iterable[Cut]) -> Iterator[list[Cut]]:
 
 def _threaded(prepare: Callable[[list[Cut]], list[Prepared]], shares: Iterable[list[Cut]]) -> Iterator[Prepared]:
     waiting: deque[Future[list[Prepared]]] = deque()
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="friday-chunk") as pool:
-        try:
-            for share in shares:
-                waiting.append(pool.submit(prepare, share))
-                if len(waiting) >= AHEAD:
-                    yield from waiting.popleft().result()
-            while waiting:
+    with workers(THREADS, "friday-chunk") as pool:
+        for share in shares:
+            waiting.append(pool.submit(prepare, share))
+            if len(waiting) >= AHEAD:
                 yield from waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        while waiting:
+            yield from waiting.popleft().result()

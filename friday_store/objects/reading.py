@@ -19,17 +19,16 @@ import mmap
 import os
 import time
 from collections.abc import Callable, Collection, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from friday_store.digest import Buffer, digest_of
 from friday_store.errors import IntegrityError, StorageError
 from friday_store.manifest import Artifact, PartEntry
-from friday_store.objects.chunking import THREADS
 from friday_store.objects.memo import Memo, others_can_write
 from friday_store.objects.pack import BIG, FOLDER, PAGE, Codec, Directory, Frame, Kind
 from friday_store.storage import Storage
+from friday_store.workers import THREADS, workers
 
 _NORESERVE: Final = 0x4000 if os.uname().sysname == "Linux" else 0
 _HUGE: Final = 4 << 20
@@ -297,7 +296,7 @@ def _run(work: list[tuple[int, Callable[[], None]]]) -> None:
         for share in shares:
             _do(share)
         return
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="friday-load") as pool:
+    with workers(THREADS, "friday-load") as pool:
         for result in [pool.submit(_do, share) for share in shares]:
             result.result()
 

@@ -13,10 +13,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 from friday_store.digest import Buffer
-from friday_store.objects.chunking import THREADS
 from friday_store.objects.pack import FOLDER, Directory, Frame
 from friday_store.objects.reading import coalesced, opened
 from friday_store.storage import Storage
+from friday_store.workers import THREADS, workers
 
 Placed = tuple[Directory, Frame]
 """An object in a pack."""
@@ -39,17 +39,13 @@ def verified(storage: Storage, items: Iterable[Placed]) -> Generator[tuple[Frame
     """
     waiting: deque[_Window] = deque()
     threads = THREADS if storage.root is not None else _REQUESTS
-    with ThreadPoolExecutor(threads, thread_name_prefix="friday-copy") as pool:
-        try:
-            for window in _windows(items):
-                waiting.append(_Window(storage, window, pool))
-                if len(waiting) > 1:
-                    yield from waiting.popleft()
-            while waiting:
+    with workers(threads, "friday-copy") as pool:
+        for window in _windows(items):
+            waiting.append(_Window(storage, window, pool))
+            if len(waiting) > 1:
                 yield from waiting.popleft()
-        finally:
-            for left in waiting:
-                left.cancel()
+        while waiting:
+            yield from waiting.popleft()
 
 
 def _windows(items: Iterable[Placed]) -> Iterator[list[Placed]]:
@@ -84,10 +80,6 @@ class _Window:
             found.update(future.result())
         for _, frame in self._items:
             yield frame, found[frame.digest]
-
-    def cancel(self) -> None:
-        for future in self._ranges:
-            future.cancel()
 
 
 def _shares(frames: list[Frame]) -> Iterator[list[Frame]]:
