@@ -90,11 +90,15 @@ def get(session: Session, /, *, revision: str, dest: Path | None, force: bool, a
 def _blocks(
     registry: ModelRegistry, row: VersionRow, artifact: Artifact, attachment: str | None
 ) -> Iterable[bytes | memoryview]:
-    """Return the bytes of a model's native file, or of what is attached to it; verified."""
+    """Return the bytes of a model's native file, or of what is attached to it; verified.
+
+    No policy is asked: who is to approve a version looks at its files first.
+    """
     from friday_store import serializer
+    from friday_store.registry import attachments
 
     if attachment is not None:
-        return [registry.read_attachment(row.model_id, attachment)]
+        return [attachments.read(registry.repository, registry.repository.manifest(row), attachment)]
     parts = registry.repository.parts(artifact)
     return serializer.to_file(registry.plugins, artifact.serializer, artifact.format, parts)
 

@@ -158,9 +158,11 @@ def trust_show(session: Session, /, *, words: Sequence[str]) -> None:
 @click.option("--only", metavar="KEY", multiple=True, help="A key that counts; otherwise all that you trust.")
 @click.pass_obj
 def trust_require(session: Session, /, *, origin: str, threshold: int, only: Sequence[str]) -> None:
-    """Ask for signatures of trusted keys on all that comes from somewhere, whatever its format.
+    """Ask for signatures of trusted keys on all that comes from somewhere.
 
-    The author's signature counts, and those of friday-store approve.
+    The author's signature counts, and those of friday-store approve. Without them a version does not load, whatever its
+    format, and its attachments open to no program; show, explain and get still work. What came by bundle is covered by
+    a policy for anywhere alone, whichever repository it was exported from.
     """
     from friday_store.trust import ANYWHERE, Policy
 

@@ -100,9 +100,12 @@ class Reading(Access):
 
         Raises:
             ModelNotFoundError: Nothing answers to the revision, or nothing of that name is attached.
+            UntrustedArtifactError: A policy asks for more signatures.
             IntegrityError: It is damaged.
         """
-        return attachments.read(self.repository, self.repository.manifest(self._row(revision, None)), name)
+        row, manifest = self.repository.verified(self._row(revision, None))
+        self.trust.require(self.provenances.of(row, manifest), "data")
+        return attachments.read(self.repository, manifest, name)
 
     def provenance(self, revision: str, version: str | None = None) -> Provenance:
         """Return whose word there is for a version: see :class:`~friday_store.trust.Provenance`."""

@@ -11,7 +11,9 @@ list. Any other version loads when one of these vouches for it:
   signature of a key that this user has revoked is refused there too.
 
 A policy asks for more, of every format: so many trusted keys must have signed what comes from a repository, or from
-anywhere (``*``). Nothing but signatures meets it.
+anywhere (``*``), before it loads or a program reads what is attached to it. Nothing but signatures meets it. What came
+by bundle is from the bundle, whatever that says, so that only a policy for anywhere covers it. Looking (records,
+descriptions, explanations, the files that ``get`` writes) asks nobody, since who is to sign has to look first.
 
 Who is trusted is never read from a repository, and nothing about a version is written anywhere for its sake.
 """

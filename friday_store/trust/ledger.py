@@ -55,7 +55,7 @@ class TrustedKey:
 
 @dataclass(frozen=True)
 class Policy:
-    """What versions of a repository need before they are used at all, whatever their format.
+    """What versions of a repository need before they load, or their attachments are read, whatever their format.
 
     Attributes:
         threshold: How many different trusted keys must have signed: the author's, and those of approvals.

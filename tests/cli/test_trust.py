@@ -97,6 +97,18 @@ def test_a_policy(work: Path, run: Run, stranger: Identity) -> None:
     assert run("trust", "require", "origin", "--keys", "0").exit_code == 0
 
 
+def test_who_is_to_approve_can_look_first(work: Path, run: Run) -> None:
+    """Under a policy ``get`` still writes what is attached, and ``--help`` says what a policy does not cover."""
+    report = work / "report.html"
+    report.write_text("sound")
+    assert run("register", str(report), "-n", "mine", "--attach", str(report)).exit_code == 0
+    assert run("trust", "require", "anywhere", "--keys", "2").exit_code == 0
+    assert run("load", "mine").exit_code == 6
+    assert run("get", "mine", "--attachment", "report.html", str(work / "got.html")).exit_code == 0
+    assert "sound" == (work / "got.html").read_text()
+    assert "by bundle" in run("trust", "require", "--help").stdout
+
+
 def test_the_identity(work: Path, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The line that ``identity`` shows is what another machine needs; the key itself can be taken along too."""
     run("register", "model.pkl", "-n", "mine", "--format", "pickle5")

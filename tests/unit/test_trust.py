@@ -20,6 +20,7 @@ import pytest
 
 from friday_store import Part, hookimpl, signing
 from friday_store.errors import InvalidValueError, UntrustedArtifactError
+from friday_store.filesystem import FridayFileSystem
 from friday_store.index import VersionRow
 from friday_store.manifest import Artifact, Manifest, Note
 from friday_store.plugins import Plugins
@@ -406,6 +407,35 @@ def test_a_policy_can_be_about_one_repository(tmp_path: Path) -> None:
         mine.trust.set_policy(mine.remote_id("a"), Policy(1))
         mine.load_model("own")
         refusal(mine, "theirs")
+
+
+def test_a_policy_covers_what_is_attached(tmp_path: Path) -> None:
+    """Under a policy no program reads what is attached to a version, also by ``friday://``; listing it is looking."""
+    with ModelRegistry(tmp_path / "a", identity=Identity(None)) as theirs:
+        theirs.register_model(np.arange(3), "m", attachments={"card.csv": b"a,b"})
+    with opened(tmp_path / "mine") as mine:
+        mine.pull(str(tmp_path / "a"))
+        files = FridayFileSystem(str(tmp_path / "mine"))
+        assert b"a,b" == bytes(mine.read_attachment("m", "card.csv")) == files.cat_file("m/card.csv")
+        required(mine)
+        for read in (lambda: mine.read_attachment("m", "card.csv"), lambda: files.cat_file("m/card.csv")):
+            with pytest.raises(UntrustedArtifactError, match="0 of the 1 trusted keys"):
+                read()
+        assert {"card.csv": 3} == mine.attachments("m")
+        mine.approve("m")
+        assert b"a,b" == bytes(mine.read_attachment("m", "card.csv"))
+
+
+def test_a_bundle_needs_a_policy_for_anywhere(tmp_path: Path) -> None:
+    """The policy of the repository that a bundle was exported from does not reach it; one for anywhere does."""
+    signed_by(Identity(None), tmp_path / "a", np.arange(3))
+    with opened(tmp_path / "a") as theirs, opened(tmp_path / "mine") as mine:
+        theirs.export_models(tmp_path / "m.bundle")
+        mine.trust.set_policy(theirs.repository.id, Policy(1))
+        mine.import_models(tmp_path / "m.bundle")
+        mine.load_model("m")
+        required(mine)
+        refusal(mine)
 
 
 def rewritten(url: Path, change: Callable[[Manifest], bytes]) -> None:
