@@ -99,7 +99,7 @@ def _blocks(
 
     if attachment is not None:
         return [attachments.read(registry.repository, registry.repository.manifest(row), attachment)]
-    parts = registry.repository.parts(artifact)
+    parts = registry.repository.parts(artifact, row)
     return serializer.to_file(registry.plugins, artifact.serializer, artifact.format, parts)
 
 

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from friday_store.registry import ModelRegistry
 
 _DAMAGE: Final = 5
+_NAMED: Final = 3
 _LINES: Final = View(
-    fields=("severity", "kind", "path", "message"),
+    fields=("severity", "kind", "path", "message", "versions"),
     columns=(
         Column("severity", "SEVERITY"),
         Column("kind", "KIND"),
@@ -107,13 +108,21 @@ def _write(session: Session, problems: Sequence[Problem], mended: Sequence[Repai
 
 
 def _line(row: Mapping[str, Any]) -> str:
-    where = "" if row["message"].startswith(row["path"]) else f"{row['path']}: "
+    told = row["message"].startswith(row["path"]) or row["kind"] == "closure"  # which is about a version, and names it
+    where = "" if told else f"{row['path']}: "
     return clean(f"{row['severity']}: {where}{row['message']}")
 
 
 def _recorded(problems: Iterable[Problem]) -> list[dict[str, Any]]:
     return [
-        {"severity": each.severity, "kind": each.kind, "path": each.path, "message": each.message} for each in problems
+        {
+            "severity": each.severity,
+            "kind": each.kind,
+            "path": each.path,
+            "message": each.message,
+            "versions": list(each.versions),
+        }
+        for each in problems
     ]
 
 
@@ -133,11 +142,29 @@ def _way_out(
     if not any(each.severity == "error" for each in left):
         return None
     lost = _lost(registry, left)
-    others = [name for name in registry.remotes() if name not in tried]
-    if lost or (mending and not others):
+    if lost:
         return lost
-    words = [word for name in (*tried, *others) for word in ("--repair-from", name)]
-    return reports.again(session, "fsck", *(words or ["--repair"]))
+    gone = [each for each in left if each.severity == "error" and each.versions]
+    others = [name for name in registry.remotes() if name not in tried] if gone else []
+    if others:
+        words = [word for name in (*tried, *others) for word in ("--repair-from", name)]
+        return reports.again(session, "fsck", *words)
+    if not mending and any(each.kind != "closure" for each in left):  # a file is damaged: the rest of it can be saved
+        return reports.again(session, "fsck", "--repair")
+    return _given_up(session, gone) if gone else _waiting(session, registry)
+
+
+def _given_up(session: Session, gone: Sequence[Problem]) -> str:
+    """Say which versions are lost here and in every remote that was asked; return what lets go of one."""
+    versions = list(dict.fromkeys(name for each in gone for name in each.versions))
+    count = f"{', '.join(versions[:_NAMED])}{' and more' if len(versions) > _NAMED else ''}"
+    session.say("note", f"only a copy of this registry brings {count} back: fsck --repair-from its URL; or let it go")
+    return reports.again(session, "rm", "--yes", "--force", versions[0])
+
+
+def _waiting(session: Session, registry: ModelRegistry) -> str | None:
+    """Return what erases a damaged file that is out of use, in a store where nothing can be moved aside."""
+    return None if registry.repository.storage.root is not None else reports.again(session, "gc")
 
 
 def _repair_there(registry: ModelRegistry, remote: str, left: Sequence[Problem]) -> str | None:

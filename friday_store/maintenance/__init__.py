@@ -2,13 +2,14 @@
 
 Quick: the format file, the whole log with its chain, checkpoints against the log, sizes and directories of packs,
 that every ref's closure is there, and that the index says what the log says. Full: also every byte of every pack,
-including the zeros between objects. Every single-bit change of a stored file is found by the full check.
+including the zeros between objects, and of packs that are out of use but not erased yet. Every single-bit change of a
+stored file is found by the full check, and of what is damaged it says which versions need it, or that none does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from friday_store.digest import digest_of
@@ -24,6 +25,7 @@ from friday_store.repository import FORMAT_FILE, Repository
 Severity = Literal["error", "warning"]
 _TRIES: Final = 3
 _LARGE_GAP: Final = 1 << 20
+_SHOWN: Final = 3
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,14 @@ class Problem:
         path: The file, relative to the repository.
         message: What is wrong with it.
         severity: ``error`` when something stored is damaged or missing; ``warning`` when nothing is lost.
+        versions: Which versions cannot be read whole because of it, such as ``churn:1.0.2``.
     """
 
     kind: str
     path: str
     message: str
     severity: Severity = "error"
+    versions: tuple[str, ...] = ()
 
 
 def fsck(repository: Repository, *, quick: bool = False, partial: bool = False) -> list[Problem]:
@@ -69,15 +73,34 @@ class _Check:
         self._quick = quick
         self._state = State(0, digest_of(self._storage.read(FORMAT_FILE) or b""))
         self._directories: dict[str, Directory] = {}
+        self._bad: dict[bytes, set[str]] = {}  # damaged objects, and the packs in use that have them so
+        self._needs: dict[bytes, list[str]] = {}  # of these those that cannot be read elsewhere, and who needs them
 
     def problems(self) -> Iterator[Problem]:
         if not self._repository.born:
             return
         yield from self._log()
-        yield from self._packs()
-        yield from self._closure()
+        found = list(self._packs())
+        closure = list(self._closure())
+        yield from (self._judged(problem, digest) for problem, digest in found)
+        yield from closure
         yield from self._index()
         yield from self._strays()
+
+    def _judged(self, problem: Problem, digest: bytes | None) -> Problem:
+        """Return the problem of a damaged object with who needs that object."""
+        if digest is None:
+            return problem
+        versions = tuple(self._needs.get(digest, ()))
+        if versions:
+            return replace(problem, message=f"{problem.message}; needed by {_named(versions)}", versions=versions)
+        why = "another pack has it sound" if self._elsewhere(digest) else "no version needs it"
+        return replace(problem, message=f"{problem.message}; {why}")
+
+    def _elsewhere(self, digest: bytes) -> bool:
+        """Whether a pack in use has a sound copy of an object that another has damaged."""
+        bad = self._bad[digest]
+        return any(each.find(digest) >= 0 for name, each in self._directories.items() if name not in bad)
 
     def outrun(self) -> bool:
         """Whether a pack that was in use when this began is not any more: its file can have been swept."""
@@ -118,48 +141,54 @@ class _Check:
         if state.to_bytes() != self._state.to_bytes():
             yield Problem("checkpoint", checkpoint_path(number), f"checkpoint {number} does not say what the log says")
 
-    def _packs(self) -> Iterator[Problem]:
+    def _packs(self) -> Iterator[tuple[Problem, bytes | None]]:
+        """Check every pack; a problem of one object comes with its digest."""
         store = ObjectStore(self._storage)
         store.use({name: size for name, (size, _) in self._state.packs.items()})
         for name in self._state.packs:
             try:
                 self._directories[name] = store.directory(name)
-                if not self._quick:
-                    yield from self._pack(self._directories[name])
+                if self._quick:
+                    continue
+                for problem, digest in self._pack(self._directories[name]):
+                    if digest is not None:
+                        self._bad.setdefault(digest, set()).add(name)
+                    yield problem, digest
             except FridayStoreError as error:
-                yield Problem("pack", f"{FOLDER}/{name}.pack", str(error))
+                yield Problem("pack", f"{FOLDER}/{name}.pack", str(error)), None
         if not self._quick:
             yield from self._retired()
 
-    def _retired(self) -> Iterator[Problem]:
+    def _retired(self) -> Iterator[tuple[Problem, bytes | None]]:
         """Check the packs that no entry names any more, or ever did: until they are collected they are stored."""
         store = ObjectStore(self._storage)
         found = {entry.name.removesuffix(".pack"): entry for entry in self._storage.list(FOLDER) if not entry.folder}
         store.use({name: entry.size for name, entry in found.items() if name not in self._state.packs})
         for name in store.live:
             try:
-                yield from self._pack(store.directory(name))
+                for problem, _ in self._pack(store.directory(name)):
+                    yield replace(problem, message=f"out of use: {problem.message}; no version needs it here"), None
             except FridayStoreError as error:
                 path = f"{FOLDER}/{found[name].name}"
                 if self._storage.stat(path) is not None:
-                    yield Problem("pack", path, f"not in use, and damaged: {error}")
+                    yield Problem("pack", path, f"out of use, and damaged: {error}"), None
 
-    def _pack(self, directory: Directory) -> Iterator[Problem]:
+    def _pack(self, directory: Directory) -> Iterator[tuple[Problem, bytes | None]]:
         """Read every byte of a pack once, in order."""
         path = f"{FOLDER}/{directory.name}.pack"
         at = len(HEADER)
         if self._storage.read(path, 0, at) != HEADER:
-            yield Problem("pack", path, "the header is damaged")
+            yield Problem("pack", path, "the header is damaged"), None
         for frame in directory:
             if not self._zeros(path, at, frame.offset):
-                yield Problem("pack", path, f"the gap before offset {frame.offset} is not zero")
+                yield Problem("pack", path, f"the gap before offset {frame.offset} is not zero"), None
             try:
                 frame.decoded(self._storage.read(path, frame.offset, frame.offset + frame.stored) or b"")
             except FridayStoreError as error:
-                yield Problem("object", path, str(error))
+                yield Problem("object", path, str(error)), frame.digest
             at = max(at, frame.offset + frame.stored)
         if not self._zeros(path, at, directory.start):
-            yield Problem("pack", path, "the gap before the directory is not zero")
+            yield Problem("pack", path, "the gap before the directory is not zero"), None
 
     def _zeros(self, path: str, start: int, end: int) -> bool:
         if end - start > _LARGE_GAP:
@@ -170,19 +199,23 @@ class _Check:
         """Every ref's objects are there: for a version its manifest, artifact and chunks."""
         store = ObjectStore(self._storage)
         store.use({name: directory.size for name, directory in self._directories.items()})
-        done: set[bytes] = set()
+        done: dict[bytes, set[bytes]] = {}
         with store.sections():
             for name, (digest, _, _) in self._state.refs.items():
+                version: tuple[str, ...] = ()
                 try:
                     ref = Ref.parse(name)
                     if ref.space == "versions":
-                        _reach(store, ref, digest, done, partial=self._partial)
+                        version = (f"{ref.model}:{ref.name}",)
+                        for chunk in _reach(store, ref, digest, done, partial=self._partial) & self._bad.keys():
+                            if not self._elsewhere(chunk):
+                                self._needs.setdefault(chunk, []).extend(version)
                     elif ref.space == "notes":
                         store.read(digest, Kind.NOTE)
                     elif self._state.refs.get(_version_ref(ref, self._state), (None,))[0] != digest:
                         yield Problem("closure", name, f"{name} names a version that is not there", "warning")
                 except FridayStoreError as error:
-                    yield Problem("closure", name, f"{name}: {error}")
+                    yield Problem("closure", name, f"{version[0] if version else name}: {error}", versions=version)
 
     def _index(self) -> Iterator[Problem]:
         """The index remembers the log as it is, and says what one made anew from the log says."""
@@ -217,28 +250,40 @@ def _version_ref(ref: Ref, state: State) -> str:
     return next((name for name, (other, _, _) in state.refs.items() if other == digest and name.startswith(start)), "")
 
 
-def _reach(store: ObjectStore, ref: Ref, digest: bytes, done: set[bytes], *, partial: bool) -> None:
+def _named(versions: Sequence[str]) -> str:
+    """Return some versions in words, at most three of them by name."""
+    more = len(versions) - _SHOWN
+    return ", ".join(versions[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _reach(store: ObjectStore, ref: Ref, digest: bytes, done: dict[bytes, set[bytes]], *, partial: bool) -> set[bytes]:
+    """Return the chunks that a version needs; ``done`` holds those of the artifacts that were looked at."""
     manifest = Manifest.from_bytes(bytes(store.read(digest, Kind.ENVELOPE)))
     if (manifest.name, manifest.version) != (ref.model, ref.name):
         raise IntegrityError(f"it names a manifest of {manifest.name}:{manifest.version}")
+    found: set[bytes] = set()
     for needed in manifest.artifacts:
-        _reach_artifact(store, manifest, needed, done, partial=partial)
+        artifact = Artifact.from_bytes(bytes(store.read(needed, Kind.ARTIFACT)))
+        manifest.check_artifact(needed, artifact)
+        if needed not in done:
+            done[needed] = _chunks(store, artifact, partial=partial)
+        found |= done[needed]
+    return found
 
 
-def _reach_artifact(store: ObjectStore, manifest: Manifest, digest: bytes, done: set[bytes], *, partial: bool) -> None:
-    artifact = Artifact.from_bytes(bytes(store.read(digest, Kind.ARTIFACT)))
-    manifest.check_artifact(digest, artifact)
-    if digest in done:
-        return
+def _chunks(store: ObjectStore, artifact: Artifact, *, partial: bool) -> set[bytes]:
+    """Return the chunks of an artifact, all of which are in packs; fewer of one whose data a remote has."""
+    found: set[bytes] = set()
     for part in artifact.parts:
         sizes = 0
         for chunk in part:
-            found = store.find(chunk)
-            if found is None and partial:
-                return
-            if found is None:
+            place = store.find(chunk)
+            if place is None and partial:
+                return found
+            if place is None:
                 raise IntegrityError(f"chunk {chunk.hex()[:12]} of part {part.name!r} is in no pack")
-            sizes += found[0].frame(found[1]).size
+            sizes += place[0].frame(place[1]).size
+            found.add(chunk)
         if sizes != part.size:
             raise IntegrityError(f"the chunks of part {part.name!r} do not add up to its size")
-    done.add(digest)
+    return found

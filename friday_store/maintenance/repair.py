@@ -95,6 +95,7 @@ def repair(repository: Repository, sources: Sources) -> Iterator[Repaired]:
         yield from mended
         if not mended:
             break
+    yield from _retired(repository)
     yield from _strays(repository)
 
 
@@ -156,6 +157,37 @@ def _packs(repository: Repository, sources: Sources) -> Iterator[Repaired]:
         for digest, where in found.items():
             yield Repaired(digest.hex(), f"fetched from {where}")
     repository.index.rebuild()
+
+
+def _retired(repository: Repository) -> Iterator[Repaired]:
+    """Move damaged packs out of the way that are out of use; what is sound in them stays until it is collected."""
+    storage = repository.storage
+    if not isinstance(storage, LocalStorage):
+        return  # afar a pack that is out of use stays as it is, until garbage collection erases it
+    repository.index.catch_up()  # what another writer has just put in use is not spare
+    spare = {entry.name.removesuffix(".pack"): entry.size for entry in storage.list(FOLDER) if not entry.folder}
+    store = ObjectStore(storage)
+    store.use({name: size for name, size in spare.items() if name not in repository.objects.live})
+    for name in list(store.live):
+        damaged = _damaged(store, name)
+        if damaged is None:
+            continue
+        with store.writer() as writer:
+            _salvage(store, name, {*damaged, *_present(repository, store, name)}, writer)
+            made = len(writer) > 0
+            if made:
+                writer.finish()
+        _set_aside(repository, f"{FOLDER}/{name}.pack")
+        kept = "; what was sound in it can still be restored" if made else ""
+        yield Repaired(f"{FOLDER}/{name}.pack", f"it was out of use, and is now in {ASIDE}/{kept}")
+
+
+def _present(repository: Repository, store: ObjectStore, name: str) -> set[bytes]:
+    """Return the objects of a pack that packs in use have too."""
+    try:
+        return repository.objects.known(set(store.directory(name).digests()))
+    except IntegrityError:
+        return set()
 
 
 def _damaged(store: ObjectStore, name: str) -> set[bytes] | None:

@@ -318,8 +318,8 @@ class Exchange(Sharing):
                 failures.append(error)
                 continue
             level = logging.INFO if name in left else logging.WARNING
-            what = "left at" if name in left else "damaged or missing here, and came from"
-            _LOGGER.log(level, "%d chunks (%d bytes) were %s remote %s", len(chunks), size, what, name)
+            what = "fetched what was left at" if name in left else "what was damaged or missing here came from"
+            _LOGGER.log(level, "%s remote %s: chunks %d, bytes %d", what, name, len(chunks), size)
             return True
         if left and failures:
             raise failures[0]

@@ -65,8 +65,8 @@ class Reading(Access):
         form, of = self.plugins.serializer(artifact.serializer), self.provenances.of(row, manifest)
         if form.safety != "typed" or not isinstance(form, Typed):
             self.trust.require(of, form.safety)
-            return self.repository.parts(artifact)
-        parts = self.repository.parts(artifact)
+            return self.repository.parts(artifact, row)
+        parts = self.repository.parts(artifact, row)
         self.trust.require(of, form.safety, lambda: serializer.types(form, artifact.format, parts))
         return parts
 
@@ -89,7 +89,7 @@ class Reading(Access):
         if not isinstance(form, Describing):
             return {}
         artifact = self.repository.artifact(manifest.artifact)
-        return serializer.contents(form, artifact.format, self.repository.parts(artifact))
+        return serializer.contents(form, artifact.format, self.repository.parts(artifact, row))
 
     def attachments(self, revision: str, version: str | None = None) -> dict[str, int]:
         """Return the names of the files that are attached to a version, with their sizes in bytes."""
@@ -123,7 +123,7 @@ class Reading(Access):
 
         row, manifest = self.repository.verified(self._row(revision, version))
         artifact = self.repository.artifact(manifest.artifact)
-        of, parts = self.provenances.of(row, manifest), self.repository.parts(artifact)
+        of, parts = self.provenances.of(row, manifest), self.repository.parts(artifact, row)
         return explanation.explain(self.plugins, self.trust, of, artifact, parts, scan=scan)
 
     def record_of(self, model: Any) -> Record:

@@ -314,12 +314,27 @@ class Repository:
         """Return an artifact, verified."""
         return Artifact.from_bytes(bytes(self.objects.read(digest, Kind.ARTIFACT)))
 
-    def parts(self, artifact: Artifact) -> dict[str, memoryview]:
+    def parts(self, artifact: Artifact, of: VersionRow | None = None) -> dict[str, memoryview]:
         """Return the verified parts of a model.
 
         From afar, they go through a cache of this user's. What is missing or damaged here comes through :attr:`fetch`
         from a remote that has it.
+
+        Args:
+            artifact: The model.
+            of: Whose model it is, for the error's message.
+
+        Raises:
+            IntegrityError: A part is lost or damaged, and no remote has it.
         """
+        try:
+            return self._parts(artifact)
+        except IntegrityError as error:
+            if of is not None:
+                error.message = f"{of.model_name}:{of.model_version}: {error.message}"
+            raise
+
+    def _parts(self, artifact: Artifact) -> dict[str, memoryview]:
         if self._chunks is not None:
             return self._chunks.parts(artifact, self.objects)
         try:

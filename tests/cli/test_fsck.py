@@ -87,6 +87,21 @@ def test_what_nobody_has_stays_lost(damaged: Path, run: Run) -> None:
     assert 0 == run(*_hint(result.stderr)).exit_code
 
 
+def test_what_is_lost_for_good_is_let_go(damaged: Path, run: Run) -> None:
+    """Where no remote is left to ask, fsck names the version, and the hint of every run leads out."""
+    assert run("remote", "rm", "origin").exit_code == 0
+    assert ["fsck", "--repair"] == _hint(run("fsck").stderr)
+    for options in (["--repair"], []):
+        result = run("fsck", *options)
+        assert 5 == result.exit_code
+        assert "weights_only:0.1.0" in result.stdout
+        assert "brings weights_only:0.1.0 back" in result.stderr
+        assert ["rm", "--yes", "--force", "weights_only:0.1.0"] == _hint(result.stderr)
+    assert "error: weights_only:0.1.0: chunk " in run("load", "weights_only").stderr
+    assert 0 == run(*_hint(run("fsck").stderr)).exit_code
+    assert 0 == run("fsck").exit_code
+
+
 def test_several_remotes_are_asked(damaged: Path, run: Run) -> None:
     """What the first remote has not comes from the next."""
     assert run("remote", "add", "empty", "./empty").exit_code == 0

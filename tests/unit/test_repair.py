@@ -318,3 +318,67 @@ def test_a_load_of_damage_that_no_remote_can_mend_is_refused(here: ModelRegistry
                 registry.remove_remote("origin")
             with pytest.raises(IntegrityError):
                 registry.load_model("m:1.0.0")
+
+
+def test_a_damaged_object_names_who_needs_it(here: ModelRegistry, tmp_path: Path) -> None:
+    """A problem of a chunk says which versions cannot be read; once a load has healed one, that nothing is lost."""
+    flipped(packs(tmp_path / "here")[0], 8192)
+    here = reopened(here)
+    [problem] = here.fsck()
+    [version] = problem.versions
+    assert problem.message.endswith(f"; needed by {version}")
+    here.load_model(version)
+    [healed] = here.fsck()
+    assert () == healed.versions
+    assert healed.message.endswith("; another pack has it sound")
+    here.remove_remote("origin")
+    assert here.repair()
+    assert [] == here.fsck()
+
+
+def test_a_lost_object_is_told_with_its_version(here: ModelRegistry, tmp_path: Path) -> None:
+    """A load that misses a chunk names the version, and so does fsck."""
+    flipped(packs(tmp_path / "here")[0], 8192)
+    here = reopened(here)
+    here.remove_remote("origin")
+    here.repair()
+    [problem] = here.fsck()
+    [version] = problem.versions
+    assert problem.message.startswith(f"{version}: chunk ")
+    with pytest.raises(IntegrityError, match=f"^{version}: chunk "):
+        here.load_model(version)
+
+
+@pytest.mark.parametrize("place", [9000, -20], ids=["object", "directory"])
+def test_a_damaged_pack_out_of_use_is_moved_aside(here: ModelRegistry, tmp_path: Path, place: int) -> None:
+    """Damage in a pack that nothing uses is found, told to be needed by nobody, and mended without a remote."""
+    for seed in range(VERSIONS, 20):  # until small packs are merged
+        here.register_model(weights(seed), "m")
+    live = set(here.repository.objects.live)
+    [old, *_] = [path for path in packs(tmp_path / "here") if path.stem not in live]
+    flipped(old, place)
+    [problem] = here.fsck()
+    assert (f"packs/{old.name}", ()) == (problem.path, problem.versions)
+    assert problem.message.startswith("out of use")
+    [done] = here.repair()
+    assert (f"packs/{old.name}", False) == (done.path, old.exists())
+    assert [] == here.fsck()
+
+
+def test_what_is_sound_of_a_damaged_pack_out_of_use_can_still_be_restored(tmp_path: Path) -> None:
+    """A repair does not take away the undo of a deletion: what was sound beside the damage stays."""
+    registry = stored.opened(tmp_path / "other")
+    with registry.transaction("two"):
+        for seed in (50, 51):
+            registry.register_model(weights(seed), f"gone-{seed}")
+    [pack] = packs(tmp_path / "other")
+    for seed in (50, 51):
+        registry.delete_model(f"gone-{seed}")
+    since = registry.repository.index.state.seq
+    assert registry.repository.transaction("retire", since=since).exchange({}, [pack.stem])
+    flipped(pack, 4096 + 100)
+    registry = reopened(registry)
+    assert 1 == len(registry.repair())
+    assert [] == registry.fsck()
+    registry.restore_model("gone-51")
+    np.testing.assert_array_equal(weights(51), registry.load_model("gone-51"))
