@@ -10,6 +10,7 @@
     │   └── QueryError                             a query that says nothing; where, and what was meant
     ├── VersionExistsError      (ValueError)       that version exists with other content
     ├── ConflictError           (RuntimeError)     somebody else moved a ref, or it is in use
+    │   └── ProtectedError                         the repository protects what this would move or remove
     ├── IntegrityError          (ValueError)       stored bytes are not what was written
     ├── UntrustedArtifactError  (PermissionError)  loading would run code that nobody here vouched for
     ├── StorageError            (OSError)          the store could not be read or written
@@ -138,6 +139,10 @@ class ConflictError(FridayStoreError, RuntimeError):
         super().__init__(message, hint=hint)
         self.ref = ref
         self.again = again
+
+
+class ProtectedError(ConflictError):
+    """The repository protects what this would move, remove or erase; see :mod:`friday_store.protection`."""
 
 
 class IntegrityError(FridayStoreError, ValueError):

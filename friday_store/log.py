@@ -10,10 +10,12 @@ BLAKE3 of those bytes::
     log/0000000012/345                entry 12345
         {kind: "entry", schema: 1, seq, prev: digest, id: 16 bytes, time: µs since 1970, actor, message,
          packs_added: [[name, size]], packs_removed: [name], refs: [[name, old digest or nil, new or nil]],
-         origin: "" or the id of the repository that it was copied from}
+         origin: "" or the id of the repository that it was copied from,
+         protection: what is protected from now on, where this entry changes it (:mod:`friday_store.protection`),
+         override: true, where it moves what is protected}
     checkpoints/00000000000000012288  the state after that entry, every 256 entries
         {kind: "checkpoint", schema: 1, seq, entry: digest of that entry, time, packs: [[name, size, birth]]
-         by birth, refs: [[name, digest, birth, origin]] by name}
+         by birth, refs: [[name, digest, birth, origin]] by name, protection: where there is any}
 
 The ``birth`` of a ref or a pack is ``seq << 24 | place in the entry``: unique, ordered by time, the same in every
 replay. A pack that was removed is never added again; ``packs_removed`` may name packs that no entry added, which then
@@ -36,6 +38,8 @@ import zstandard
 from friday_store import codec
 from friday_store.digest import SIZE, digest_of
 from friday_store.errors import ConflictError, IntegrityError, StorageError
+from friday_store.protection import Protection
+from friday_store.refs import Move
 from friday_store.storage import Storage
 from friday_store.workers import workers
 
@@ -48,8 +52,6 @@ _PER_FOLDER: Final = 1000
 _REQUESTS: Final = 16
 _PLACES: Final = 24
 _MOST: Final = 1 << 63
-
-Move = tuple[str, bytes | None, bytes | None]
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class LogEntry:
         packs_removed: Names.
         refs: Name, digest before and after; None for absent.
         origin: The id of the repository that the objects were copied from; empty for one's own.
+        protection: What is protected from this entry on; None leaves it as it was.
+        override: Whether it moves what is protected, and says so.
         digest: The digest of the entry's bytes.
     """
 
@@ -80,12 +84,19 @@ class LogEntry:
     packs_removed: tuple[str, ...] = ()
     refs: tuple[Move, ...] = ()
     origin: str = ""
+    protection: Protection | None = None
+    override: bool = False
     extra: dict[str, Any] = field(default_factory=dict, hash=False)
 
     def to_bytes(self) -> bytes:
         """Return the canonical bytes, without the checksum that follows them in the file."""
         fields = {name: getattr(self, name) for name in _FIELDS}
-        return codec.encode({**self.extra, "kind": "entry", "schema": 1, **fields}, flat=not self.extra)
+        more = dict(self.extra)
+        if self.protection is not None:
+            more["protection"] = self.protection.to_raw()
+        if self.override:
+            more["override"] = True
+        return codec.encode({**more, "kind": "entry", "schema": 1, **fields}, flat=not more)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> LogEntry:
@@ -107,6 +118,8 @@ class LogEntry:
                 packs_removed=tuple(_pack(name) for name in raw.pop("packs_removed")),
                 refs=tuple((_of(str, name), _side(old), _side(new)) for name, old, new in raw.pop("refs")),
                 origin=_of(str, raw.pop("origin")),
+                protection=Protection.from_raw(raw.pop("protection")) if "protection" in raw else None,
+                override=_true(raw.pop("override")) if "override" in raw else False,
                 extra=raw,
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -142,6 +155,7 @@ class State:
         time: Its time.
         refs: Name to (digest, birth, origin).
         packs: Name to (size, birth), in the order in which they came.
+        protection: What is protected.
     """
 
     seq: int
@@ -149,6 +163,7 @@ class State:
     time: int = 0
     refs: dict[str, tuple[bytes, int, str]] = field(default_factory=dict)
     packs: dict[str, tuple[int, int]] = field(default_factory=dict)
+    protection: Protection = field(default_factory=Protection)
 
     def apply(self, entry: LogEntry, digest: bytes) -> None:
         """Move on by one entry.
@@ -169,6 +184,8 @@ class State:
             self.packs[name] = (size, birth)
         for name in entry.packs_removed:
             self.packs.pop(name, None)
+        if entry.protection is not None:
+            self.protection = entry.protection
         self.seq, self.entry, self.time = entry.seq, digest, entry.time
 
     def to_bytes(self) -> bytes:
@@ -182,6 +199,7 @@ class State:
                 "time": self.time,
                 "packs": [(name, *self.packs[name]) for name in self.packs],
                 "refs": [(name, *self.refs[name]) for name in sorted(self.refs)],
+                **({"protection": self.protection.to_raw()} if self.protection else {}),
             }
         )
 
@@ -200,6 +218,7 @@ class State:
                 _whole(raw["time"]),
                 {_of(str, n): (_of(bytes, d), _whole(b), _of(str, o)) for n, d, b, o in raw["refs"]},
                 {_pack(name): (_whole(size), _whole(birth)) for name, size, birth in raw["packs"]},
+                Protection.from_raw(raw["protection"]) if "protection" in raw else Protection(),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise IntegrityError(f"malformed checkpoint: {error}") from error
@@ -458,6 +477,12 @@ def _of(kind: type, value: Any) -> Any:
     if type(value) is not kind:
         raise TypeError(f"expected {kind.__name__}")
     return value
+
+
+def _true(value: Any) -> bool:
+    if value is not True:
+        raise TypeError("expected true, or nothing")
+    return True
 
 
 def _whole(value: Any) -> int:

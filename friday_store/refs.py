@@ -40,6 +40,8 @@ _SUFFIX: Final = re.compile(r"(?:~(?P<up>\d*)|@\{(?P<time>[^{}]*)\})\Z")
 _BIG: Final = 10**15
 
 Namespace = Literal["versions", "aliases", "tags", "notes"]
+Move = tuple[str, bytes | None, bytes | None]
+"""A ref's name, and the digests that it names before and after; None for absent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ TABLE: Final[Table] = {
         "data": (f"{_HERE}.data:data", "Check and prepare market data."),
     },
     "Record": {
-        "register": (f"{_HERE}.record:register", "Store a model file as a new version."),
+        "register": (f"{_HERE}.record:register", "Store a file as a new version."),
         "train": (f"{_HERE}.market:train", "Train models on market data."),
         "predict": (f"{_HERE}.market:predict", "Say what one forecasts."),
         "tag": (f"{_HERE}.record:tag", "List, add or remove tags."),
@@ -60,7 +60,7 @@ TABLE: Final[Table] = {
     },
     "Sync": {
         "push": (f"{_HERE}.sync:push", "Send what a remote lacks."),
-        "pull": (f"{_HERE}.sync:pull", "Fetch what is new, and follow it."),
+        "pull": (f"{_HERE}.sync:pull", "Fetch and follow what is new."),
         "fetch": (f"{_HERE}.sync:fetch", "Fetch, and move nothing."),
         "status": (f"{_HERE}.status:status", "Show how far apart remotes are."),
         "mirror": (f"{_HERE}.sync:mirror", "Make a remote the same as this."),
@@ -72,6 +72,7 @@ TABLE: Final[Table] = {
         "fsck": (f"{_HERE}.fsck:fsck", "Check and repair what is stored."),
         "prune": (f"{_HERE}.gc:prune", "Forget versions by rule."),
         "gc": (f"{_HERE}.gc:gc", "Erase what no name needs."),
+        "protect": (f"{_HERE}.protect:protect", "Keep names from moving by accident."),
         "doctor": (f"{_HERE}.care:doctor", "Check the installation."),
         "trust": (f"{_HERE}.trust:trust", "List, add and remove what may run code."),
         "identity": (f"{_HERE}.trust:identity", "Show or move your key."),
@@ -86,6 +87,7 @@ FOLDED: Final = {
     "demo": "data",
     "alias": "rollback",
     "train": "predict",
+    "register": "tag",
     "rm": "restore",
     "compare": "diff",
     "info": "explain",

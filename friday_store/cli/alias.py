@@ -19,26 +19,35 @@ if TYPE_CHECKING:
 
 PRODUCTION: Final = "production"
 _ALIASES: Final = View(
-    fields=("revision", "alias", "model_name", "model_version", "model_id"),
+    fields=("revision", "alias", "model_name", "model_version", "model_id", "protected"),
     columns=(
         Column("model_name", "NAME"),
         Column("alias", "ALIAS"),
         Column("model_version", "VERSION"),
         Column("model_id", "ID", short),
+        Column("protected", "PROTECTED"),
     ),
     id="revision",
 )
+_OVERRIDE: Final = click.option("--override", is_flag=True, help="Even if it is protected; the log says so.")
 
 
 @click.command(
     cls=Command,
-    examples=["alias", "alias aapl_1d", "alias aapl_1d@champion aapl_1d:1.0.0", "alias -d aapl_1d@production"],
+    examples=[
+        "alias",
+        "alias aapl_1d",
+        "alias aapl_1d@champion aapl_1d:1.0.0",
+        "alias --override aapl_1d@production aapl_1d:1.0.0",
+        "alias -d aapl_1d@production",
+    ],
 )
 @click.argument("name", metavar="[NAME[@ALIAS]]", required=False, shell_complete=model_names)
 @click.argument("revision", metavar="[REV]", required=False, shell_complete=model_names)
 @click.option("-d", "--delete", is_flag=True, help="Remove it.")
+@_OVERRIDE
 @click.pass_obj
-def alias(session: Session, /, *, name: str | None, revision: str | None, delete: bool) -> None:
+def alias(session: Session, /, *, name: str | None, revision: str | None, delete: bool, override: bool) -> None:
     """List, set or remove aliases."""
     registry = session.registry()
     if name is None or (revision is None and not delete and name in registry.model_names(name)):
@@ -52,20 +61,26 @@ def alias(session: Session, /, *, name: str | None, revision: str | None, delete
                 2,
                 shlex.join(["friday-store", "alias", f"{start}ALIAS", revision]),
             )
-        registry.set_alias(record["model_id"], name.removeprefix(start))
+        registry.set_alias(record["model_id"], name.removeprefix(start), override=override)
         changed_one(session, registry.get_model_metadata(record["model_id"]), f"{name} is now")
     else:
         found = _labelled(registry, name)
         if revision is not None:
             raise click.UsageError("-d takes NAME@ALIAS alone")
         if delete:
-            registry.delete_alias(found["model_name"], found["alias"])
+            registry.delete_alias(found["model_name"], found["alias"], override=override)
         single(session, _ALIASES, found, text=(lambda _: clean(f"removed {name}")) if delete else None)
 
 
 def _aliases(registry: ModelRegistry, model: str | None) -> list[dict[str, Any]]:
+    covers = registry.protection().covers
     return [
-        {**record, "alias": each, "revision": f"{record['model_name']}@{each}"}
+        {
+            **record,
+            "alias": each,
+            "revision": f"{record['model_name']}@{each}",
+            "protected": covers(record["model_name"], each),
+        }
         for record in registry.list_models(model)
         for each in record["aliases"]
     ]
@@ -88,8 +103,9 @@ def _labelled(registry: ModelRegistry, text: str) -> dict[str, Any]:
 @click.command(cls=Command, examples=["rollback aapl_1d -n", "rollback aapl_1d@production", "rollback aapl_1d --json"])
 @click.argument("name", metavar="NAME[@ALIAS]", shell_complete=model_names)
 @click.option("-n", "--dry-run", is_flag=True, help="Only say where it would point.")
+@_OVERRIDE
 @click.pass_obj
-def rollback(session: Session, /, *, name: str, dry_run: bool) -> None:
+def rollback(session: Session, /, *, name: str, dry_run: bool, override: bool) -> None:
     """Move an alias back.
 
     It points where it pointed before; without ALIAS it is production. Rolling back twice goes two moves back;
@@ -104,7 +120,7 @@ def rollback(session: Session, /, *, name: str, dry_run: bool) -> None:
     if dry_run:
         target = history.before(registry.repository, Ref("aliases", model, alias)).hex()
     else:
-        target = registry.rollback(model, alias)
+        target = registry.rollback(model, alias, override=override)
     record = registry.get_model_metadata(target)
     changed_one(session, record, f"{model}@{alias} {'would be' if dry_run else 'is now'}", f"; it was {was}")
 

@@ -15,7 +15,7 @@ from friday_store.cli.text import clean, plain, size
 
 _FIELDS: Final = (
     "path", "revision", "model_id", "format", "safety", "trusted", "compatible", "problems", "differences",
-    "size_bytes", "digest", "model_hash", "parts",
+    "size_bytes", "digest", "model_hash", "parts", "protected",
 )  # fmt: skip
 _INFO: Final = View(fields=_FIELDS, columns=tuple(Column(field, field.upper()) for field in _FIELDS), id="model_hash")
 _SAFETY: Final = {
@@ -67,6 +67,7 @@ def _of_version(session: Session, subject: str) -> dict[str, Any]:
         "size_bytes": row.size_bytes,
         "trusted": registry.trust.allows(registry.provenance(row.model_id)),
         "model_hash": row.artifact,
+        "protected": [each for each in record["aliases"] if registry.protection().covers(row.model_name, each)],
         "parts": [{"name": part.name, "size": part.size} for part in artifact.parts],
         **_compatibility(report),
     }
@@ -96,6 +97,7 @@ def _told(found: Mapping[str, Any]) -> str:
                 ("trusted", "" if found["trusted"] is None else plain(found["trusted"])),
                 ("loads here", "yes, as far as is known" if found["compatible"] else "; ".join(found["problems"])),
                 ("libraries", ", ".join(small)),
+                ("protected", ", ".join(f"@{each}" for each in found["protected"] or ())),
                 ("size", size(found["size_bytes"])),
                 ("id", found["model_id"] or ""),
                 ("digest", found["digest"] or ""),

@@ -34,13 +34,26 @@ _MODELS: Final = View(
     id="model_name",
 )  # fmt: skip
 _ENTRIES: Final = View(
-    fields=("seq", "time", "actor", "message", "refs", "packs_added", "packs_removed", "origin", "digest"),
+    fields=(
+        "seq",
+        "time",
+        "actor",
+        "message",
+        "refs",
+        "packs_added",
+        "packs_removed",
+        "origin",
+        "digest",
+        "protection",
+        "override",
+    ),
     columns=(
         Column("seq", "SEQ"),
         Column("time", "TIME"),
         Column("actor", "ACTOR"),
         Column("message", "MESSAGE"),
         Column("refs", "REFS", lambda refs: str(len(refs))),
+        Column("override", "OVERRIDE", lambda override: "override" if override else ""),
     ),
     id="seq",
 )
@@ -266,6 +279,8 @@ def _entries(registry: ModelRegistry, model: str | None) -> Iterator[dict[str, A
                 "packs_removed": list(entry.packs_removed),
                 "origin": entry.origin,
                 "digest": entry.digest.hex(),
+                "protection": None if entry.protection is None else entry.protection.to_raw(),
+                "override": entry.override,
             }
 
 

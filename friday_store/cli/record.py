@@ -110,7 +110,7 @@ def register(
     parents: Sequence[str],
     **options: Any,
 ) -> None:
-    """Store a model file as a new version.
+    """Store a file as a new version.
 
     The file's bytes are stored as they are; the model is not loaded. A FILE of - is what comes in on stdin.
     """

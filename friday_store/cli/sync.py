@@ -104,7 +104,7 @@ def _warn_of_strangers(session: Session, registry: ModelRegistry, patterns: Sequ
 @needing
 @click.pass_obj
 def pull(session: Session, /, *, remote: str, patterns: Sequence[str], metadata_only: bool, **rest: Any) -> None:
-    """Fetch what is new, and follow it.
+    """Fetch and follow what is new.
 
     REMOTE is a name or a URL; a PATTERN such as 'aapl_*' chooses models. An alias that both sides moved is left alone
     until --ours, --theirs or --force settles it. --metadata-only holds for later pulls too.

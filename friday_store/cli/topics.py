@@ -9,7 +9,7 @@ EXIT_CODES: Final = {
     1: "another error, a failed check of doctor, a difference with diff --exit-code, no common ancestor",
     2: "usage: an option, a name or a value that cannot be",
     3: "a model, version, alias, tag, remote or file that is not there, or that is ambiguous",
-    4: "conflict: the version exists, a name was moved by others, an alias points at it, a file is in the way",
+    4: "conflict: a version or file is there, a name was moved by others, is protected, or an alias points at it",
     5: "integrity: stored bytes are damaged, or fsck found damage",
     6: "refused: loading would run code that you do not trust",
     7: "the store cannot be read or written; a retry may help",
@@ -92,6 +92,8 @@ An alias that both sides moved is left alone, with code 4, or 12 if other refs w
   --theirs GLOB      it goes where it is there; a push leaves it, and the next pull follows
   --force            as the sender has it: here for a push, there for a pull
   --force-with-lease a push forces it where the remote still has it as it was last seen
+
+What the receiving side protects (friday-store protect) is left alone whatever is forced.
 
 import brings in a file of export as a pull would: the file is the sender, and was never in step with this registry
 unless it builds on one that was (export --since).

@@ -24,6 +24,7 @@ from friday_store.index.writing import INSERT, VersionRow, Writer, moves_of, mov
 from friday_store.log import Log, LogEntry, State
 from friday_store.manifest import Manifest, Note
 from friday_store.objects import ObjectStore
+from friday_store.protection import Protection
 from friday_store.refs import Ref
 
 __all__ = ["MOST_ROWS", "Index", "VersionRow"]
@@ -102,6 +103,7 @@ class Index:
         self._writer = Writer(objects, bare=bare)
         self._at: tuple[int, bytes] | None = None
         self._time = 0
+        self._protection = Protection()
         self._still: set[int] = set()
         self._departures: deque[tuple[int, tuple[str, ...]]] = deque(maxlen=_REMEMBERED)
         self._applying = 0
@@ -119,7 +121,7 @@ class Index:
         if self._at is None:
             self.catch_up()
         assert self._at is not None
-        return State(self._at[0], self._at[1], self._time)
+        return State(self._at[0], self._at[1], self._time, protection=self._protection)
 
     def departed(self, seq: int) -> set[str]:
         """Return the packs that were put out of use after entry ``seq``, as far as entries have been applied.
@@ -322,7 +324,7 @@ class Index:
                 raise _OutrunError
             born = [(name, birth, size) for name, (size, birth) in state.packs.items()]
             connection.executemany(INSERT["packs"], born)
-            self._mark(connection, state.seq, state.entry, state.time, self._objects.live)
+            self._mark(connection, state, self._objects.live)
 
     def remembered(self) -> tuple[int, str] | None:
         """Return number and digest of the last entry that the file says it applied, before it catches up.
@@ -434,6 +436,8 @@ class Index:
             found = {key: value for key, value, birth in rows if birth < 0}
             seq, digest, time = int(found["seq"]), bytes.fromhex(found["entry"]), int(found["time"])
             repository, sealed = found["repository"], found["packs"]
+            protected = found["protection"]
+            protection = Protection.from_raw(mirror.loaded(protected))
             packs = {str(name): int(size) for name, size, birth in rows if birth >= 0}
         except (KeyError, ValueError, TypeError) as error:
             raise DamagedIndexError("the index does not say what it mirrors") from error
@@ -441,11 +445,11 @@ class Index:
             raise DamagedIndexError("the index mirrors another repository")
         if len(digest) != SIZE or (seq and not self._in_history(seq, digest)):
             raise DamagedIndexError("the index mirrors another history")
-        if _sealed(packs) != sealed:
-            raise DamagedIndexError("the index names other packs than it was told of")
+        if _sealed(packs, protected) != sealed:
+            raise DamagedIndexError("the index names other packs, or protects other names, than it was told of")
         self._objects.use(packs)
         self._departures.clear()
-        self._at, self._time = (seq, digest), time
+        self._at, self._time, self._protection = (seq, digest), time, protection
 
     def _in_history(self, seq: int, digest: bytes) -> bool:
         if (seq, digest) == self._seen:
@@ -459,14 +463,15 @@ class Index:
             raise DamagedIndexError("the index is empty")
         with self._database.transaction() as connection:
             if connection.execute("SELECT count(*) FROM state").fetchone()[0] == 0:
-                self._mark(connection, 0, state.entry, 0, {})
+                self._mark(connection, state, {})
         self._objects.use({})
-        self._at, self._time = (0, state.entry), 0
+        self._at, self._time, self._protection = (0, state.entry), 0, state.protection
 
     def _apply(self, entry: LogEntry, digest: bytes, fresh: Mapping[bytes, Manifest]) -> None:
         packs = {**self._objects.live, **dict(entry.packs_added)}
         for name in entry.packs_removed:
             packs.pop(name, None)
+        protection = self._protection if entry.protection is None else entry.protection
         with self._database.transaction() as connection:
             found = dict(connection.execute("SELECT key, value FROM state").fetchall())
             applied = _number(found.get("seq"))
@@ -480,16 +485,17 @@ class Index:
                 )
                 for name in entry.packs_removed:
                     connection.execute("DELETE FROM packs WHERE name = ?", (name,))
-                self._mark(connection, entry.seq, digest, entry.time, packs)
+                self._mark(connection, State(entry.seq, digest, entry.time, protection=protection), packs)
             elif applied < entry.seq:
                 raise DamagedIndexError("the index lost entries that it had applied")
         self._objects.use(packs)
         self._departures.append((entry.seq, entry.packs_removed))
-        self._at, self._time = (entry.seq, digest), entry.time
+        self._at, self._time, self._protection = (entry.seq, digest), entry.time, protection
 
-    def _mark(self, connection: Any, seq: int, entry: bytes, time: int, packs: Mapping[str, int]) -> None:
-        values = {"seq": seq, "entry": entry.hex(), "time": time, "repository": self._repository}
-        values["packs"] = _sealed(packs)
+    def _mark(self, connection: Any, state: State, packs: Mapping[str, int]) -> None:
+        values = {"seq": state.seq, "entry": state.entry.hex(), "time": state.time, "repository": self._repository}
+        protected = mirror.dumped(state.protection.to_raw())
+        values |= {"packs": _sealed(packs, protected), "protection": protected}
         connection.executemany(
             "INSERT INTO state VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
             [(key, str(value)) for key, value in values.items()],
@@ -511,8 +517,8 @@ def _opened(row: tuple[Any, ...]) -> VersionRow:
     return VersionRow(*row[:-1])
 
 
-def _sealed(packs: Mapping[str, int]) -> str:
-    return digest_of(repr(sorted(packs.items())).encode()).hex()
+def _sealed(packs: Mapping[str, int], protected: str) -> str:
+    return digest_of(repr((sorted(packs.items()), protected)).encode()).hex()
 
 
 def _number(text: Any) -> int:

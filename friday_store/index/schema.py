@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from typing import Final
 
-VERSION: Final = 3
+VERSION: Final = 4
 
 TABLES: Final = (
     """CREATE TABLE model_metadata (

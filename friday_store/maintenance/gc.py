@@ -28,12 +28,13 @@ from typing import Final
 
 from friday_store.digest import Buffer
 from friday_store.errors import ConflictError, IntegrityError, StorageError
-from friday_store.log import EVERY
+from friday_store.log import EVERY, State
 from friday_store.maintenance.marking import Marks
 from friday_store.maintenance.past import DAY, File, past
 from friday_store.objects import ObjectStore
 from friday_store.objects.pack import FOLDER, Frame, PackWriter
 from friday_store.objects.streaming import verified
+from friday_store.protection import append_only
 from friday_store.repository import Repository
 from friday_store.storage.nowhere import Nowhere
 
@@ -102,6 +103,7 @@ def gc(repository: Repository, *, grace: float = GRACE, dry_run: bool = False) -
             cannot be read or written.
         IntegrityError: Something that is needed is missing or damaged: what it needs is not known.
         ConflictError: Others removed packs again and again.
+        ProtectedError: The repository is append-only.
     """
     if repository.takes_one_writer:
         raise StorageError(
@@ -167,11 +169,13 @@ class _Collection:
 
     def rehearsed(self) -> GcReport:
         """Return what would be done."""
+        self._allowed()
         self._written = self._rewritten(ObjectStore(Nowhere()), self._blank)
         return self._report(self._due(), self._abandoned(remove=False), dry_run=True)
 
     def remove(self) -> bool:
         """Put packs out of use; False if all must be begun anew."""
+        self._allowed()
         self._written = self._rewritten(self._store, self._verified)
         if self._appended():
             self._repository.index.look()
@@ -181,11 +185,22 @@ class _Collection:
 
     def sweep(self) -> GcReport:
         """Delete what is due, and return what was done in all."""
+        self._repository.index.look()
+        self._allowed(self._repository.index.state)
         due = self._due()
         paths = [file.path for file in due]
         for first in range(0, len(paths), _DELETED):
             self._repository.storage.delete(paths[first : first + _DELETED])
         return self._report(due, self._abandoned(remove=True), dry_run=False)
+
+    def _allowed(self, state: State | None = None) -> None:
+        """Refuse to erase anything of an append-only repository.
+
+        Raises:
+            ProtectedError: It is one.
+        """
+        if (state or self._state).protection.append_only:
+            raise append_only(self._repository.storage.url, "garbage collection erases")
 
     def _use_packs(self) -> None:
         self._store.use({name: size for name, (size, _) in self._state.packs.items()})
@@ -272,6 +287,9 @@ class _Collection:
                 return False
             self._state.apply(entry, digest)
             self._use_packs()
+            if self._state.protection.append_only:
+                self._discard()
+                self._allowed()
             _need(self._marks, ((name, new) for name, _, new in entry.refs if new is not None))
         plan, live = self._plan, self._state.packs
         plan.gone = [name for name in plan.gone if not self._marks.count(name)]

@@ -10,11 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from friday_store.errors import ModelNotFoundError
-from friday_store.log import Move
 from friday_store.manifest import Artifact, Manifest
 from friday_store.objects import Kind, ObjectStore
 from friday_store.objects.pack import FOLDER
-from friday_store.refs import Ref
+from friday_store.refs import Move, Ref
 from friday_store.repository import Repository, Transaction
 from friday_store.sync import Journal
 from friday_store.sync.closure import Closure

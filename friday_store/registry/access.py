@@ -97,7 +97,7 @@ class Access:
         self.repository.close()
 
     @contextlib.contextmanager
-    def transaction(self, message: str = "transaction", *, origin: str = "") -> Iterator[Self]:
+    def transaction(self, message: str = "transaction", *, origin: str = "", override: bool = False) -> Iterator[Self]:
         """Make all changes in a ``with`` block one log entry, or none if the block raises.
 
         Methods return what they will have done; reading shows the state before. Not for several threads.
@@ -106,14 +106,17 @@ class Access:
             message: Why, for the log.
             origin: The id (a UUID) of what the versions come from, where somebody else made them: those in a format
                 that can run code load only once they, or that origin, are trusted. Empty for one's own.
+            override: Whether it may move aliases that are protected; the log says so then.
 
         Raises:
+            ProtectedError: It would move what is protected.
             ConflictError: Others changed the same names meanwhile, so that what was returned no longer holds.
         """
         if self._open is not None:
             raise InvalidValueError("transactions do not nest", path="transaction")
         self._open = (self.repository.transaction(message, origin=origin), [])
         transaction, actions = self._open
+        transaction.override = override
         try:
             yield self
         except BaseException:

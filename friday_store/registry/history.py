@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from friday_store.errors import ConflictError, ModelNotFoundError
 from friday_store.index import Index, VersionRow
-from friday_store.log import LogEntry, Move
-from friday_store.refs import Ref
+from friday_store.log import LogEntry
+from friday_store.refs import Move, Ref
 from friday_store.repository import Repository, Transaction
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def forget(repository: Repository, transaction: Transaction, rows: Sequence[Vers
         ):
             transaction.move(Ref("notes", row.model_name, row.model_version, str(note)), bytes.fromhex(note), None)
         transaction.move(Ref("versions", row.model_name, row.model_version), digest, None)
+    transaction.permit()
     return [row.model_id for row in rows]
 
 
@@ -125,7 +126,8 @@ def _lost(
 def restore(repository: Repository, name: str, version: str | None, *, partial: bool = False) -> list[str]:
     """Bring back what was deleted last of each version, each in a transaction that keeps where it came from.
 
-    Of several versions, those whose bytes have been erased are passed over; :func:`deleted` names them afterwards.
+    An alias comes back if it is nowhere else, and is not protected. Of several versions, those whose bytes have been
+    erased are passed over; :func:`deleted` names them afterwards.
 
     Args:
         repository: Where.
@@ -175,7 +177,7 @@ def _brought_back(repository: Repository, moves: Sequence[Move], message: str, o
 def _back(transaction: Transaction, moves: Sequence[Move]) -> None:
     for moved, old, _ in moves:
         ref = Ref.parse(moved)
-        if ref.space != "aliases" or transaction.planned(ref) is None:
+        if ref.space != "aliases" or (transaction.planned(ref) is None and not transaction.protects(ref)):
             transaction.move(ref, transaction.planned(ref), old)
 
 

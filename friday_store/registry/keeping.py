@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from friday_store.errors import InvalidValueError
+from friday_store.errors import InvalidValueError, ModelNotFoundError
+from friday_store.protection import Protection, append_only, glob
 from friday_store.registry import history
 from friday_store.registry.exchange import Exchange
 from friday_store.repository import Transaction
@@ -21,7 +23,56 @@ _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)([smhdw]?)")
 
 
 class Keeping(Exchange):
-    """What lets go of versions and of bytes."""
+    """What lets go of versions and of bytes, and what keeps them."""
+
+    def protection(self) -> Protection:
+        """Return what is protected; see :mod:`friday_store.protection`."""
+        return self.repository.index.state.protection if self.repository.born else Protection()
+
+    def protect(self, *aliases: str, append_only: bool = False) -> Protection:
+        """Keep aliases from being made, moved or removed without an override; return all that is protected then.
+
+        It holds in this repository, for everybody who writes to it, by a push too.
+
+        Args:
+            aliases: Globs over ``MODEL@ALIAS``; an alias alone stands for that of every model.
+            append_only: Also let nobody remove a version, a tag or a note, or erase a byte.
+
+        Raises:
+            InvalidNameError: A glob can match no alias.
+        """
+        what = [*map(glob, aliases), *(["append-only"] if append_only else [])]
+        return self._protected(
+            f"protect {', '.join(what)}",
+            lambda now: replace(now.with_aliases(aliases), append_only=now.append_only or append_only),
+        )
+
+    def unprotect(self, *aliases: str, append_only: bool = False) -> Protection:
+        """End what :meth:`protect` began, on record; return what is still protected.
+
+        Raises:
+            ModelNotFoundError: That is not protected.
+        """
+
+        def change(now: Protection) -> Protection:
+            if missing := [each for each in aliases if glob(each) not in now.aliases]:
+                raise ModelNotFoundError(f"{missing[0]!r} is not protected by itself", hint="friday-store protect")
+            if append_only and not now.append_only:
+                raise ModelNotFoundError(f"{self.url} is not append-only", hint="friday-store protect")
+            return replace(now.without_aliases(aliases), append_only=now.append_only and not append_only)
+
+        what = [*map(glob, aliases), *(["append-only"] if append_only else [])]
+        return self._protected(f"unprotect {', '.join(what)}", change)
+
+    def _protected(self, message: str, change: Callable[[Protection], Protection]) -> Protection:
+        def plan(transaction: Transaction) -> Protection:
+            made = change(self.protection())
+            transaction.protect(made)
+            return made
+
+        if self._open is not None:
+            raise InvalidValueError("what is protected changes by an entry of its own", path="transaction")
+        return self.repository.transaction(message).run(plan)
 
     def gc(
         self,
@@ -48,6 +99,7 @@ class Keeping(Exchange):
             StorageError: The store lets two writers create one file, so that this would not be safe.
             IntegrityError: Something that is needed is missing or damaged.
             ConflictError: Others changed too much meanwhile.
+            ProtectedError: The repository is append-only.
         """
         from friday_store.maintenance.gc import gc
 
@@ -85,6 +137,7 @@ class Keeping(Exchange):
         Raises:
             ModelNotFoundError: No model answers to the pattern.
             InvalidValueError: There is no rule, a number is negative, or a metric's direction is not known.
+            ProtectedError: The repository is append-only.
         """
         from friday_store.registry import retention
 
@@ -97,7 +150,10 @@ class Keeping(Exchange):
             return fates
 
         if dry_run:
-            return retention.judged(self.repository, pattern, rule)[0]
+            fates, rows = retention.judged(self.repository, pattern, rule)
+            if rows and self.protection().append_only:
+                raise append_only(self.url, f"this would remove {rows[0].model_name}:{rows[0].model_version}")
+            return fates
         return self._do(plan, f"prune {pattern}")
 
 

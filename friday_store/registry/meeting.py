@@ -208,6 +208,8 @@ class Meeting:
         )
         if not dry_run:
             self._settle(way.marks, patterns, way.mark, report, changes)
+        elif self.there.born:
+            self._remember()  # the mirror of its names has moved on, so what was seen must too
         return report
 
     def fetch(

@@ -44,16 +44,18 @@ class Naming(Access):
 
         self._do(plan, f"{word} {row.model_name}:{row.model_version} {tag}")
 
-    def set_alias(self, revision: str, alias: str, *, expected: str | None = None) -> None:
+    def set_alias(self, revision: str, alias: str, *, expected: str | None = None, override: bool = False) -> None:
         """Point an alias at a version of its model, moving it if it is elsewhere.
 
         Args:
             revision: The version.
             alias: The alias.
             expected: The id that it must point at now, empty for none; None moves it from wherever it is.
+            override: Move it even if it is protected; the log says so then.
 
         Raises:
             ConflictError: It points elsewhere than ``expected``.
+            ProtectedError: It is protected.
             ModelNotFoundError: There is no such version, or it is deleted at this moment.
         """
         row = self._row(revision, None)
@@ -65,15 +67,16 @@ class Naming(Access):
             if expected is not None and (old.hex() if old else "") != expected:
                 here, there = old.hex()[:12] if old else "nothing", expected[:12] or "nothing"
                 raise ConflictError(f"{row.model_name}@{alias} points at {here}, not at {there}", ref=str(ref))
-            transaction.move(ref, old, target)
+            (transaction.move_anyway if override else transaction.move)(ref, old, target)
 
         self._do(plan, f"alias {row.model_name}@{alias} -> {row.model_version}")
 
-    def delete_alias(self, model_name: str, alias: str) -> None:
-        """Remove an alias.
+    def delete_alias(self, model_name: str, alias: str, *, override: bool = False) -> None:
+        """Remove an alias; ``override`` even if it is protected.
 
         Raises:
             ModelNotFoundError: There is none of this name.
+            ProtectedError: It is protected.
         """
         ref = Ref("aliases", refs.check_name(model_name, "model name"), refs.check_name(alias, "alias"))
 
@@ -83,27 +86,28 @@ class Naming(Access):
                 raise ModelNotFoundError(
                     f"model {model_name!r} has no alias {alias!r}", hint=f"friday-store alias {model_name}"
                 )
-            transaction.move(ref, old, None)
+            (transaction.move_anyway if override else transaction.move)(ref, old, None)
 
         self._do(plan, f"delete alias {model_name}@{alias}")
 
-    def promote(self, revision: str, alias: str = "production") -> None:
-        """Point an alias, ``production`` unless named, at a version."""
-        self.set_alias(revision, alias)
+    def promote(self, revision: str, alias: str = "production", *, override: bool = False) -> None:
+        """Point an alias, ``production`` unless named, at a version; see :meth:`set_alias`."""
+        self.set_alias(revision, alias, override=override)
 
-    def rollback(self, model_name: str, alias: str = "production") -> str:
+    def rollback(self, model_name: str, alias: str = "production", *, override: bool = False) -> str:
         """Move an alias back to where it pointed before its last move, and return that version's id.
 
-        Rolling back twice goes two moves back.
+        Rolling back twice goes two moves back; ``override`` moves it even if it is protected.
 
         Raises:
             ModelNotFoundError: There is no such alias, nothing before, or that version was deleted.
+            ProtectedError: It is protected.
         """
         ref = Ref("aliases", refs.check_name(model_name, "model name"), refs.check_name(alias, "alias"))
 
         def plan(transaction: Transaction) -> str:
             old, target = transaction.planned(ref), history.before(self.repository, ref)
-            transaction.move(ref, old, target)
+            (transaction.move_anyway if override else transaction.move)(ref, old, target)
             return target.hex()
 
         return self._do(plan, f"{history.ROLLBACK} {model_name}@{alias}")
@@ -119,6 +123,7 @@ class Naming(Access):
         Raises:
             ModelNotFoundError: There is no such model or version.
             ConflictError: An alias points at it.
+            ProtectedError: That alias is protected, or the repository is append-only.
         """
         first = self._row(model_name, version)
         condition = "m.model_name = ?" if version is None else "m.model_name = ? AND m.model_version = ?"

@@ -9,6 +9,9 @@ under the compare-and-swap, and nothing is serialized twice.
 What a transaction leaves out because a pack has it already may be collected before the entry is created. The log tells
 exactly: if an entry that came since the transaction first looked has put packs out of use, everything that was left
 out must still be in a pack in use, and none of the new packs among those that are gone.
+
+What the repository protects (:mod:`friday_store.protection`) is looked at right before each attempt to create the
+entry, in the state that the entry would follow: so no race gets past it.
 """
 
 from __future__ import annotations
@@ -18,17 +21,19 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from friday_store.errors import ConflictError, IntegrityError, StorageError
+from friday_store.errors import ConflictError, IntegrityError, ProtectedError, StorageError
 from friday_store.hookspecs import Committed, Part, RefUpdate
 from friday_store.index import mirror
-from friday_store.log import EVERY, LogEntry, Move, State
+from friday_store.log import EVERY, LogEntry, State
 from friday_store.manifest import Artifact, Manifest, Note
 from friday_store.objects import Batch, Directory, Kind
 from friday_store.objects.pack import FOLDER, PackWriter
-from friday_store.refs import Ref
+from friday_store.protection import Protection
+from friday_store.refs import Move, Ref
 
 if TYPE_CHECKING:
     from friday_store.repository import Repository
@@ -51,6 +56,7 @@ class Transaction:
 
     Attributes:
         origin: Where the objects come from; empty for one's own.
+        override: Whether it may move every alias that is protected; its entry says so then.
         scratch: What a plan wants to remember while it runs; cleared before each run.
     """
 
@@ -59,6 +65,9 @@ class Transaction:
         self._since = since
         self._repository = repository
         self.origin = origin
+        self.override = False
+        self._overridden: set[str] = set()
+        self._protection: Protection | None = None
         self._written: list[Directory] = []
         self._adopted: dict[str, int] = {}
         self._batch: Batch | None = None
@@ -118,6 +127,19 @@ class Transaction:
         """Plan to move many refs, each named once."""
         self._moves.update((move[0], move) for move in moves)
 
+    def move_anyway(self, ref: Ref, old: bytes | None, new: bytes | None) -> None:
+        """Plan to move an alias even if it is protected; the entry says so then."""
+        self._overridden.add(str(ref))
+        self.move(ref, old, new)
+
+    def protect(self, protection: Protection) -> None:
+        """Plan to set what is protected from the entry on."""
+        self._protection = None if protection == self._repository.index.state.protection else protection
+
+    def protects(self, ref: Ref) -> bool:
+        """Whether an alias is protected now."""
+        return self._repository.index.state.protection.covers(ref.model, ref.name)
+
     def fresh(self, digest: bytes) -> Manifest | None:
         """Return a manifest that this transaction put, or None."""
         return self._fresh.get(digest)
@@ -138,6 +160,7 @@ class Transaction:
             ConflictError: A thousand attempts lost, or objects that this relied on were collected meanwhile; then
                 its ``again`` is true.
             GateError: A plugin refused a move.
+            ProtectedError: The repository protects what it would move.
         """
         entry: LogEntry | None = None
         try:
@@ -146,6 +169,8 @@ class Transaction:
                     _ = self.batch
                 with self._repository.storage.turn(), self._looked(again=attempt > 0):
                     self._moves.clear()
+                    self._protection = None
+                    self._overridden.clear()
                     self._fresh.clear()
                     self.scratch.clear()
                     before = self._repository.objects.live
@@ -157,7 +182,7 @@ class Transaction:
                         if not self._repository.objects.moved_on(before):
                             raise
                         continue
-                    if not self._moves:
+                    if not self._moves and self._protection is None:
                         return result
                     entry = self._commit(state)
                 if entry is not None:
@@ -252,6 +277,7 @@ class Transaction:
         refs that it does not move itself, as an alias does on its version: it is asked again after every lost race.
         """
         repository = self._repository
+        self.permit(state)
         self._gate()
         if self._batch is not None:
             self._batch.trim()
@@ -262,7 +288,9 @@ class Transaction:
                 self._written.append(directory)
         while True:
             self._check_relied()
+            override = self.permit(state)
             entry = self._entry(state, self._written, [], self._adopted)
+            entry = replace(entry, protection=self._protection, override=override)
             digest = repository.log.append(entry)
             if digest is not None:
                 for made in self._written:
@@ -309,6 +337,21 @@ class Transaction:
                 again=True,
             )
         self._since = seq
+
+    def permit(self, state: State | None = None) -> bool:
+        """Return whether the planned moves override what is protected in a state; None is the newest.
+
+        Raises:
+            ProtectedError: They may not; what was written for them is deleted.
+        """
+        protection = (state or self._repository.index.state).protection
+        try:
+            return protection.permit(
+                self._moves.values(), self._repository.storage.url, None if self.override else self._overridden
+            )
+        except ProtectedError:
+            self._unwrite(self._written)
+            raise
 
     def _unwrite(self, packs: Iterable[Directory]) -> None:
         """Delete packs of this transaction that are not in use: no entry names them, and nobody else knows them."""

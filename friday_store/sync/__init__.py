@@ -21,6 +21,7 @@ from friday_store.errors import ConflictError
 from friday_store.hookspecs import RefUpdate, RefUpdates, SyncReport
 from friday_store.manifest import Manifest
 from friday_store.objects import Kind, ObjectStore
+from friday_store.protection import Protection
 from friday_store.refs import Ref, quoted
 from friday_store.repository import Repository, Transaction
 from friday_store.sync.changes import each, refs_of
@@ -251,7 +252,18 @@ def planned(source: Source, target: Repository, changes: Mapping[str, Change], r
     for change in each(changes):
         if not change.ref.startswith("versions/"):
             judge.label(change)
+    if target.born and target.index.state.protection:
+        _protect(plan, target.index.state.protection)
     return plan
+
+
+def _protect(plan: Plan, protection: Protection) -> None:
+    """Leave alone what the target protects, whatever the caller forces."""
+    refused = [(*move, reason) for move in plan.moves if (reason := protection.reason(move)) is not None]
+    names = {name for name, *_ in refused}
+    plan.moves = [move for move in plan.moves if move[0] not in names]
+    plan.rejected += refused
+    plan.forced -= names
 
 
 class _There:

@@ -95,6 +95,7 @@ def _fill(work: Path) -> None:
         registry.register_model(np.arange(6.0), "weights_only", "0.1.0", serializer="numpy")
         registry.register_model({"gone": 1}, "gone", "1.0.0")
         registry.delete_model("gone")
+        registry.protect("canary")
         registry.add_remote("origin", work / "shared" / "team")
         registry.trust.add("digests", second)
 

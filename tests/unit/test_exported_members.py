@@ -42,6 +42,7 @@ EXPORTED = [
     "Part",
     "PluginError",
     "PredictionTarget",
+    "ProtectedError",
     "QueryError",
     "RepositoryError",
     "SerializationError",
