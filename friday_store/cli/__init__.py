@@ -36,8 +36,8 @@ TABLE: Final[Table] = {
         "tag": (f"{_HERE}.record:tag", "List, add or remove tags."),
         "alias": (f"{_HERE}.alias:alias", "List, set or remove aliases."),
         "rollback": (f"{_HERE}.alias:rollback", "Move an alias back."),
-        "rm": (f"{_HERE}.record:rm", "Forget a version or a model."),
-        "restore": (f"{_HERE}.record:restore", "Bring back what was removed."),
+        "rm": (f"{_HERE}.removal:rm", "Forget a version or a model."),
+        "restore": (f"{_HERE}.removal:restore", "Bring back what was removed."),
     },
     "Look": {
         "ls": (f"{_HERE}.look:ls", "List models, or the versions of one."),
@@ -144,6 +144,8 @@ class Root(LazyGroup):
         instruction = os.environ.get(_COMPLETE)
         if instruction:
             from click.shell_completion import shell_complete
+
+            session.silent = True
 
             return shell_complete(self, {"obj": session}, PROGRAM, _COMPLETE, instruction)
         with self.make_context(PROGRAM, arguments, obj=session) as ctx:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from friday_store.cli.command import Command
+from friday_store.cli.completing import alias_names, revisions
 from friday_store.cli.output import Column, View, listing, single
-from friday_store.cli.session import Refusal, Session, model_names
+from friday_store.cli.session import Refusal, Session
 from friday_store.cli.text import clean, short
 from friday_store.cli.versions import changed_one
 
@@ -42,8 +43,8 @@ _OVERRIDE: Final = click.option("--override", is_flag=True, help="Even if it is 
         "alias -d aapl_1d@production",
     ],
 )
-@click.argument("name", metavar="[NAME[@ALIAS]]", required=False, shell_complete=model_names)
-@click.argument("revision", metavar="[REV]", required=False, shell_complete=model_names)
+@click.argument("name", metavar="[NAME[@ALIAS]]", required=False, shell_complete=alias_names)
+@click.argument("revision", metavar="[REV]", required=False, shell_complete=revisions)
 @click.option("-d", "--delete", is_flag=True, help="Remove it.")
 @_OVERRIDE
 @click.pass_obj
@@ -53,7 +54,7 @@ def alias(session: Session, /, *, name: str | None, revision: str | None, delete
     if name is None or (revision is None and not delete and name in registry.model_names(name)):
         listing(session, _ALIASES, _aliases(registry, name))
     elif revision is not None and not delete:
-        record = registry.get_model_metadata(revision)
+        record = _meant(registry, name, revision)
         start = f"{record['model_name']}@"
         if not name.startswith(start):
             raise Refusal(
@@ -70,6 +71,28 @@ def alias(session: Session, /, *, name: str | None, revision: str | None, delete
         if delete:
             registry.delete_alias(found["model_name"], found["alias"], override=override)
         single(session, _ALIASES, found, text=(lambda _: clean(f"removed {name}")) if delete else None)
+
+
+def _meant(registry: ModelRegistry, name: str, revision: str) -> dict[str, Any]:
+    """Return the version that an alias is to point at.
+
+    Raises:
+        Refusal: The version comes first and the alias after it, as ``tag`` and ``status`` have it.
+        ModelNotFoundError: There is no such version.
+    """
+    from friday_store.errors import InvalidNameError, ModelNotFoundError
+
+    try:
+        return registry.get_model_metadata(revision)
+    except (ModelNotFoundError, InvalidNameError):
+        try:
+            model = registry.get_model_metadata(name)["model_name"]
+        except (ModelNotFoundError, InvalidNameError):
+            model = None
+        if model is None:
+            raise
+        right = shlex.join(["friday-store", "alias", f"{model}@{revision}", name])
+        raise Refusal(f"the alias comes first, as NAME@ALIAS, and {revision!r} is no version", 2, right) from None
 
 
 def _aliases(registry: ModelRegistry, model: str | None) -> list[dict[str, Any]]:
@@ -101,7 +124,7 @@ def _labelled(registry: ModelRegistry, text: str) -> dict[str, Any]:
 
 
 @click.command(cls=Command, examples=["rollback aapl_1d -n", "rollback aapl_1d@production", "rollback aapl_1d --json"])
-@click.argument("name", metavar="NAME[@ALIAS]", shell_complete=model_names)
+@click.argument("name", metavar="NAME[@ALIAS]", shell_complete=alias_names)
 @click.option("-n", "--dry-run", is_flag=True, help="Only say where it would point.")
 @_OVERRIDE
 @click.pass_obj

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from friday_store.cli.command import Command
+from friday_store.cli.completing import metric_names, model_names
 from friday_store.cli.output import single
-from friday_store.cli.session import Refusal, Session, metric_names, model_names
+from friday_store.cli.session import Refusal, Session
 from friday_store.cli.text import clean, plain, short
 from friday_store.cli.versions import VERSIONS, known_metrics, label
 

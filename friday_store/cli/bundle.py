@@ -11,10 +11,11 @@ import click
 
 from friday_store.cli import report as reports
 from friday_store.cli.command import Command
-from friday_store.cli.exchange import WILD, exchange, needing, ported, rehearsing, settling, watching
+from friday_store.cli.completing import revisions
+from friday_store.cli.exchange import exchange, needing, ported, rehearsing, settling, watching
 from friday_store.cli.output import Column, View, single
 from friday_store.cli.progress import Kind, Watch
-from friday_store.cli.session import Refusal, Session, model_names
+from friday_store.cli.session import WILD, Refusal, Session
 from friday_store.cli.text import clean, size
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def _here(ctx: click.Context, param: click.Parameter, value: str | None) -> Path
         "export aapl_1d:1.0.0 --to handover",
     ],
 )
-@click.argument("chosen", metavar="[REV|GLOB]...", nargs=-1, shell_complete=model_names)
+@click.argument("chosen", metavar="[REV|GLOB]...", nargs=-1, shell_complete=revisions)
 @click.option("--all", "everything", is_flag=True, help="Every version of every model.")
 @click.option("-o", "--output", metavar="FILE", callback=_here, help="The file to write.")
 @click.option("--to", "folder", metavar="DIR", callback=_here, help="Instead, each model's own file in a folder.")

@@ -73,6 +73,7 @@ def shared(*, hidden: bool) -> list[click.Option]:
         option("quiet", "-q", "--quiet", is_flag=True, callback=_format, help="Ids only."),
         option("fields", "--fields", metavar="A,B.C", callback=_fields, help="Only these fields."),
         option("color", "--color", type=click.Choice(["auto", "always", "never"]), metavar="WHEN", help="Colour."),
+        option("header", "--header", is_flag=True, help="TSV with a line of titles."),
         option("no_truncate", "--no-truncate", is_flag=True, help="Tables in full, also past the terminal's edge."),
         option("no_pager", "--no-pager", is_flag=True, help="Long output without a pager."),
         option("verbose", "-v", "--verbose", count=True, help="Say more; -vv for all."),
@@ -164,7 +165,7 @@ class LazyGroup(click.Group):
         for title, section in rows.items():
             with formatter.section(title):
                 formatter.write_dl([(names.ljust(width), line) for names, line in section])
-        with formatter.section("Options, before or after the command, besides --help and --version"):
+        with formatter.section("Options, before or after the command, besides --help, --version and --no-plugins"):
             formatter.write_dl(list(self._option_rows()))
 
     def _rows(self, section: Mapping[str, tuple[str, str]]) -> Iterator[tuple[str, str]]:
@@ -180,6 +181,6 @@ class LazyGroup(click.Group):
     def _option_rows(self) -> Iterator[tuple[str, str]]:
         yield "-C DIR, -R URL, -o KEY=VALUE", "start in DIR; another registry; its options"
         yield "--format F, --json, -q", f"{', '.join(FORMATS)}; -q writes ids"
-        yield "--fields A,B, --no-truncate", "only these fields; tables in full"
-        yield "--color WHEN, --no-pager", "auto, always, never; long output as it is"
-        yield "-v, --debug, --no-plugins", "say more; show tracebacks; leave plugins out"
+        yield "--fields A,B, --header", "only these fields; titles above tsv"
+        yield "--no-truncate, --no-pager", "tables in full; long output as it is"
+        yield "--color WHEN, -v, --debug", "auto, always, never; say more; show tracebacks"

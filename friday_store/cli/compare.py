@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from friday_store.cli.command import Command
+from friday_store.cli.completing import revisions
 from friday_store.cli.output import Column, View, chosen, listing, single, text
-from friday_store.cli.session import Refusal, Session, model_names
+from friday_store.cli.session import Refusal, Session
 from friday_store.cli.text import clean
 
 if TYPE_CHECKING:
@@ -63,11 +64,11 @@ _CHANGES: Final = View(
         "compare aapl_1d@production --json",
     ],
 )
-@click.argument("revisions", metavar="REV...", nargs=-1, required=True, shell_complete=model_names)
+@click.argument("revisions", metavar="REV...", nargs=-1, required=True, shell_complete=revisions)
 @click.option("-d", "--differences", is_flag=True, help="Only what differs.")
 @click.option("--metric", "metrics", multiple=True, metavar="M", help="Of the metrics only this; may be repeated.")
 @click.option("--only", metavar="S,S", help=f"Only these sections: {', '.join(_SECTIONS)}.")
-@click.option("--baseline", metavar="REV", shell_complete=model_names, help="What the others are measured against.")
+@click.option("--baseline", metavar="REV", shell_complete=revisions, help="What the others are measured against.")
 @click.pass_obj
 def compare(
     session: Session,
@@ -170,7 +171,7 @@ def _rows_view(found: Comparison) -> View:
         "diff aapl_1d --unified",
     ],
 )
-@click.argument("revisions", metavar="A [B]", nargs=-1, required=True, shell_complete=model_names)
+@click.argument("revisions", metavar="A [B]", nargs=-1, required=True, shell_complete=revisions)
 @click.option("--stat", is_flag=True, help="One line: how much of the stored model is new.")
 @click.option("--only", metavar="S,S", help=f"Only these: {_MODEL}, or sections as of compare.")
 @click.option("-u", "--unified", is_flag=True, help="What is recorded, line by line, as diff -u writes it.")

@@ -53,7 +53,7 @@ def run(folder: str, *, fast: bool = False, symbols: Sequence[str] = (), say: Sa
         InvalidValueError: There is no such symbol.
     """
     from friday_store.market.demo_data import stocks
-    from friday_store.registry import ModelRegistry
+    from friday_store.registry import ModelRegistry, location
 
     started = time.perf_counter()
     place = Path(folder).absolute()
@@ -64,6 +64,7 @@ def run(folder: str, *, fast: bool = False, symbols: Sequence[str] = (), say: Sa
     if unknown := [symbol for symbol in chosen if symbol not in bars]:
         raise InvalidValueError(f"there is no symbol {unknown[0]!r}; there are {', '.join(sorted(bars))}")
     targets = TARGETS[:1] if fast else TARGETS
+    location.identity().key()  # what cannot be signed is not trained either
     with ModelRegistry(place / ".friday") as registry:
         _title(say, "1. Prices to features")
         _prepare(place, {symbol: bars[symbol] for symbol in chosen}, say)

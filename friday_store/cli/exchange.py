@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import click
 
 from friday_store.cli import report as reports
+from friday_store.cli.completing import model_names, remote_names
 from friday_store.cli.progress import KINDS, Kind, Watch
-from friday_store.cli.session import Refusal, Session, model_names
+from friday_store.cli.session import WILD, Refusal, Session
 from friday_store.cli.text import clean, masked
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from friday_store.sync import Watcher
 
 ALL: Final = ("*",)
-WILD: Final = frozenset("*?[")
 _SHOWN: Final = 20
 
 
@@ -26,16 +26,6 @@ class Run(Protocol):
     """One exchange with a remote, rehearsed or real."""
 
     def __call__(self, *, dry_run: bool, progress: Watcher | None) -> SyncReport: ...
-
-
-def remote_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001 - click's
-    """Return the remotes whose names begin so, for the shell; nothing when anything is wrong."""
-    from friday_store.errors import FridayStoreError
-
-    try:
-        return [name for name in ctx.ensure_object(Session).registry().remotes() if name.startswith(incomplete)]
-    except (FridayStoreError, OSError):
-        return []
 
 
 def _labels(ctx: click.Context, param: click.Parameter, globs: Sequence[str]) -> Sequence[str]:  # noqa: ARG001

@@ -9,8 +9,9 @@ from typing import Any, Final
 import click
 
 from friday_store.cli.command import Command
+from friday_store.cli.completing import revisions
 from friday_store.cli.output import Column, View, single
-from friday_store.cli.session import Session, model_names
+from friday_store.cli.session import Session
 from friday_store.cli.text import clean
 from friday_store.cli.versions import changed_one, label
 
@@ -27,7 +28,7 @@ _MARKS: Final = {"dangerous": "!!", "unusual": "? ", "usual": "  "}
 
 
 @click.command(cls=Command, examples=["explain aapl_1d", "explain aapl_1d@production --json"])
-@click.argument("revision", shell_complete=model_names)
+@click.argument("revision", shell_complete=revisions)
 @click.option("--scan", is_flag=True, help="Ask picklescan too, if it is installed.")
 @click.pass_obj
 def explain(session: Session, /, *, revision: str, scan: bool) -> None:
@@ -64,7 +65,7 @@ def _called(each: Mapping[str, Any]) -> str:
 
 
 @click.command(cls=Command, examples=["convert aapl_1d --to json", "convert aapl_1d:1.0.0 --to json --json"])
-@click.argument("revision", shell_complete=model_names)
+@click.argument("revision", shell_complete=revisions)
 @click.option("--to", required=True, metavar="FORMAT", help="A format that cannot run code, such as numpy or json.")
 @click.option("--with-network", is_flag=True, help="Also where the network cannot be taken from a process.")
 @click.pass_obj

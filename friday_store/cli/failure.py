@@ -9,6 +9,7 @@ import traceback
 
 import click
 
+from friday_store.cli import words
 from friday_store.cli.session import Refusal, Session
 from friday_store.cli.text import clean, masked
 from friday_store.errors import FridayStoreError, QueryError
@@ -35,15 +36,21 @@ def told(session: Session, error: BaseException) -> int:
 
 def _explained(session: Session, error: BaseException) -> tuple[int, str, str | None]:
     if isinstance(error, FridayStoreError):
-        return error.exit_code, error.message, error.hint
+        return error.exit_code, *words.said(error)
     if isinstance(error, Refusal):
         return error.code, error.message, error.hint
     if isinstance(error, click.ClickException):
         ctx = getattr(error, "ctx", None)
         path = "friday-store" if ctx is None else ctx.command_path
-        message = error.format_message()
-        return error.exit_code, message[:1].lower() + message[1:], f"{path} --help"
+        return error.exit_code, _lower(error.format_message()), f"{path} --help"
     return 1, f"unexpected {type(error).__name__}: {error}", session.again("--debug")
+
+
+def _lower(message: str) -> str:
+    """Return a message of click's as ours are: not a sentence, but what follows ``error:``."""
+    first, _, rest = message.partition(". ")
+    parts = [part[:1].lower() + part[1:] for part in (first, rest) if part]
+    return "; ".join(part.removesuffix(".") for part in parts)
 
 
 def _silence() -> None:

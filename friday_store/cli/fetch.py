@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from friday_store.cli.command import Command
+from friday_store.cli.completing import attachment_names, revisions
 from friday_store.cli.output import Column, View, single
-from friday_store.cli.session import Refusal, Session, model_names
+from friday_store.cli.session import Refusal, Session
 from friday_store.cli.text import clean, short, size
 from friday_store.cli.versions import label, named
 
@@ -47,24 +49,37 @@ _LOADED: Final = View(
 
 @click.command(
     cls=Command,
-    examples=["get aapl_1d", "get aapl_1d@production best.pkl --force", "get aapl_1d --attachment card.md"],
+    examples=[
+        "get aapl_1d",
+        "get aapl_1d@production best.pkl --force",
+        "get aapl_1d --attachment card.md",
+        "get aapl_1d --attachment card.md -",
+    ],
 )
-@click.argument("revision", shell_complete=model_names)
+@click.argument("revision", shell_complete=revisions)
 @click.argument("dest", required=False, type=click.Path(path_type=Path))
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
-@click.option("--attachment", metavar="NAME", help="A file that is attached to it, instead of the model.")
+@click.option(
+    "--attachment",
+    metavar="NAME",
+    shell_complete=attachment_names,
+    help="A file that is attached to it, instead of the model.",
+)
 @click.pass_obj
 def get(session: Session, /, *, revision: str, dest: Path | None, force: bool, attachment: str | None) -> None:
     """Write a model's file without loading it.
 
-    DEST is a file or a folder; without it the file is called NAME-VERSION, with the suffix of its format, and an
-    attachment by its own name.
+    DEST is a file or a folder, or - for stdout; without it the file is called NAME-VERSION, with the suffix of its
+    format, and an attachment by its own name.
     """
     from friday_store.storage.local import publish_file
 
     registry = session.registry()
     row = named(registry, revision)
     artifact = registry.repository.artifact(registry.repository.manifest(row).artifact)
+    if str(dest) == "-":
+        _to_stdout(session, _blocks(registry, row, artifact, attachment))
+        return
     if attachment is None:
         suffix = registry.plugins.serializer(artifact.serializer).suffix
         own = Path(f"{row.model_name.rpartition('/')[2]}-{row.model_version}{suffix}")
@@ -87,6 +102,17 @@ def get(session: Session, /, *, revision: str, dest: Path | None, force: bool, a
     single(session, _WRITTEN, record, text=lambda found: clean(f"wrote {found['path']} ({size(found['size_bytes'])})"))
 
 
+def _to_stdout(session: Session, blocks: Iterable[bytes | memoryview]) -> None:
+    """Write bytes to stdout as they are, which every block of has been verified before."""
+    if session.format or session.fields:
+        raise click.UsageError("stdout gets the file itself; leave out --json and the like")
+    if sys.stdout.isatty():
+        raise Refusal("a model's bytes are not for a terminal", 2, "friday-store get REV FILE")
+    for block in blocks:
+        sys.stdout.buffer.write(block)
+    sys.stdout.flush()
+
+
 def _blocks(
     registry: ModelRegistry, row: VersionRow, artifact: Artifact, attachment: str | None
 ) -> Iterable[bytes | memoryview]:
@@ -104,7 +130,7 @@ def _blocks(
 
 
 @click.command(cls=Command, examples=["load aapl_1d", "load aapl_1d@production --json"])
-@click.argument("revision", shell_complete=model_names)
+@click.argument("revision", shell_complete=revisions)
 @click.pass_obj
 def load(session: Session, /, *, revision: str) -> None:
     """Load a model.

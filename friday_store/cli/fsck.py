@@ -12,7 +12,7 @@ import click
 
 from friday_store.cli import report as reports
 from friday_store.cli.command import Command
-from friday_store.cli.exchange import remote_names
+from friday_store.cli.completing import remote_names
 from friday_store.cli.output import Column, View, chosen, listing, single
 from friday_store.cli.session import Refusal, Session
 from friday_store.cli.text import clean, masked

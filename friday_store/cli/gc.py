@@ -11,9 +11,9 @@ import click
 
 from friday_store.cli import report as reports
 from friday_store.cli.command import Command
-from friday_store.cli.exchange import remote_names
+from friday_store.cli.completing import model_names, remote_names
 from friday_store.cli.output import Column, View, listing, single
-from friday_store.cli.session import Refusal, Session, model_names
+from friday_store.cli.session import Refusal, Session
 from friday_store.cli.text import clean, size
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _say_what_stays(session: Session, found: GcReport, grace: str) -> None:
 def _ask(session: Session, what: str, otherwise: str) -> None:
     """Ask before something is done that cannot be undone for ever."""
     if not sys.stdin.isatty():
-        raise Refusal("nobody can be asked here", 2, session.again() + " --yes")
+        raise Refusal(f"{what.splitlines()[0]}: nobody can be asked here, so say --yes", 2, session.again() + " --yes")
     click.echo(clean_lines(what), err=True)
     if not click.confirm("Go on?", err=True):
         raise Refusal(otherwise, 1)

@@ -11,9 +11,10 @@ import click
 
 from friday_store.cli.alias import moving
 from friday_store.cli.command import Command
+from friday_store.cli.completing import alias_names, metric_names, revisions
 from friday_store.cli.output import Column, View, chosen, listing, pairs, text
 from friday_store.cli.record import facts
-from friday_store.cli.session import Refusal, Session, metric_names, model_names
+from friday_store.cli.session import Refusal, Session
 from friday_store.cli.sparkline import sparkline
 from friday_store.cli.text import ago, clean, lasting, plain
 from friday_store.cli.versions import FIELDS, changed_one, known_metrics
@@ -80,7 +81,7 @@ _OBSERVATIONS: Final = View(
         "history aapl_1d --status",
     ],
 )
-@click.argument("name", metavar="NAME[@ALIAS]", shell_complete=model_names)
+@click.argument("name", metavar="NAME[@ALIAS]", shell_complete=alias_names)
 @click.option(
     "--metric",
     "metrics",
@@ -193,7 +194,7 @@ def _of_alias(
         "metrics aapl_1d@production --log auc=0.59 --step 3",
     ],
 )
-@click.argument("revision", metavar="NAME|REV", shell_complete=model_names)
+@click.argument("revision", metavar="NAME|REV", shell_complete=revisions)
 @click.argument("names", metavar="[METRIC]...", nargs=-1, shell_complete=metric_names)
 @click.option("--plot", is_flag=True, help="Draw the observations of each version.")
 @click.option("-n", "limit", type=click.IntRange(1), metavar="N", help="Only the last N observations.")

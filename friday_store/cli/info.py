@@ -9,8 +9,9 @@ from typing import Any, Final
 import click
 
 from friday_store.cli.command import Command
+from friday_store.cli.completing import revisions
 from friday_store.cli.output import Column, View, pairs, single
-from friday_store.cli.session import Session, model_names
+from friday_store.cli.session import Session
 from friday_store.cli.text import clean, plain, size
 
 _FIELDS: Final = (
@@ -29,7 +30,7 @@ _MOST: Final = 12
 @click.command(
     cls=Command, examples=["info model.pkl", "info weights.npz --json", "info aapl_1d@production", "info aapl_1d"]
 )
-@click.argument("subject", metavar="FILE|REV", shell_complete=model_names)
+@click.argument("subject", metavar="FILE|REV", shell_complete=revisions)
 @click.pass_obj
 def info(session: Session, /, *, subject: str) -> None:
     """Say what a model file is.

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from friday_store.cli.command import Command
+from friday_store.cli.completing import parameter_names, revisions
 from friday_store.cli.output import Column, View, chosen, listing, single, text
-from friday_store.cli.session import FORMATS, Refusal, Session, model_names
+from friday_store.cli.session import FORMATS, Refusal, Session
 from friday_store.cli.text import ago, clean, short
 from friday_store.cli.versions import label
 
@@ -71,10 +72,10 @@ def _drawing(ctx: click.Context, param: click.Parameter, value: str | None) -> s
         "lineage aapl_1d:1.1.0 --common aapl_1d:1.0.0",
     ],
 )
-@click.argument("revision", shell_complete=model_names)
+@click.argument("revision", shell_complete=revisions)
 @click.option("--up", type=click.IntRange(0), metavar="N", help="What it came from, at most N steps away.")
 @click.option("--down", type=click.IntRange(0), metavar="N", help="What came of it, at most N steps away.")
-@click.option("--common", metavar="REV", shell_complete=model_names, help="The nearest version that both come from.")
+@click.option("--common", metavar="REV", shell_complete=revisions, help="The nearest version that both come from.")
 @click.option(
     "--format",
     "drawing",
@@ -141,8 +142,8 @@ def _common(session: Session, registry: ModelRegistry, one: str, other: str) -> 
     cls=Command,
     examples=["blame aapl_1d", "blame aapl_1d@production depth", "blame aapl_1d metadata.note --json"],
 )
-@click.argument("revision", shell_complete=model_names)
-@click.argument("parameters", metavar="[PARAMETER]...", nargs=-1)
+@click.argument("revision", shell_complete=revisions)
+@click.argument("parameters", metavar="[PARAMETER]...", nargs=-1, shell_complete=parameter_names)
 @click.pass_obj
 def blame(session: Session, /, *, revision: str, parameters: Sequence[str]) -> None:
     """Show who set a parameter.

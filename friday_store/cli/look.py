@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from friday_store.cli.command import Command
+from friday_store.cli.completing import model_names, revisions
 from friday_store.cli.output import Column, View, chosen, listing, pairs, single
-from friday_store.cli.session import Session, model_names
+from friday_store.cli.session import WILD, Session
 from friday_store.cli.text import ago, clean, plain, short, size
 from friday_store.cli.versions import FIELDS, VERSIONS, label, named, parents
 
 if TYPE_CHECKING:
     from friday_store.registry import ModelRegistry
 
-_WILD: Final = frozenset("*?[")
 _MODELS: Final = View(
     fields=(
         "model_name", "model_version", "model_id", "versions", "aliases", "tags", "size_bytes", "created_at",
         "updated_at",
     ),
     columns=(
-        Column("model_name", "NAME"),
+        Column("model_name", "NAME", whole=True),
         Column("model_version", "HIGHEST"),
         Column("versions", "VERSIONS"),
         Column("aliases", "ALIASES"),
@@ -33,6 +33,23 @@ _MODELS: Final = View(
     ),
     id="model_name",
 )  # fmt: skip
+_TOUCHED: Final = 3
+
+
+def _touched(moves: Sequence[Mapping[str, str | None]]) -> str:
+    """Return the names that an entry moved, as one types them: the first three, and how many more; ``-`` is removed."""
+    from friday_store.refs import Ref
+
+    shown = []
+    for move in moves[:_TOUCHED]:
+        ref = Ref.parse(str(move["ref"]))
+        mark = {"aliases": "@", "tags": "@"}.get(ref.space, ":")
+        note = " note" if ref.space == "notes" else ""
+        shown.append(f"{'' if move['new'] else '-'}{ref.model}{mark}{ref.name}{note}")
+    shown = list(dict.fromkeys(shown))
+    return ", ".join(shown) + (f" and {len(moves) - _TOUCHED} more" if len(moves) > _TOUCHED else "")
+
+
 _ENTRIES: Final = View(
     fields=(
         "seq",
@@ -52,7 +69,7 @@ _ENTRIES: Final = View(
         Column("time", "TIME"),
         Column("actor", "ACTOR"),
         Column("message", "MESSAGE"),
-        Column("refs", "REFS", lambda refs: str(len(refs))),
+        Column("refs", "REFS", _touched, _touched),
         Column("override", "OVERRIDE", lambda override: "override" if override else ""),
     ),
     id="seq",
@@ -106,7 +123,7 @@ def ls(
     A GLOB such as 'aapl_*' chooses models by name; the plain name of a model lists its versions.
     """
     registry = session.registry()
-    if glob is not None and _WILD.isdisjoint(glob):
+    if glob is not None and WILD.isdisjoint(glob):
         registry.get_latest_version(glob)
         versions = True
     if versions:
@@ -127,7 +144,7 @@ def ls(
 
 
 @click.command(cls=Command, examples=["show aapl_1d", "show aapl_1d@production --files", "show aapl_1d:1.0.0 --json"])
-@click.argument("revision", shell_complete=model_names)
+@click.argument("revision", shell_complete=revisions)
 @click.option("--env", "environment", is_flag=True, help="Also libraries, Python and platform.")
 @click.option("--files", is_flag=True, help="Also the parts that the model is stored in.")
 @click.pass_obj
@@ -207,7 +224,7 @@ def _items(section: Any) -> list[tuple[str, str]]:
 @click.command(
     cls=Command, examples=["log", "log aapl_1d --oneline", "log aapl_1d@production -n 3", "log --all --json"]
 )
-@click.argument("target", metavar="[NAME|REV]", required=False, shell_complete=model_names)
+@click.argument("target", metavar="[NAME|REV]", required=False, shell_complete=revisions)
 @click.option("-n", "limit", type=click.IntRange(0), metavar="N", help="At most N.")
 @click.option("--oneline", is_flag=True, help="One line each.")
 @click.option("--all", "everything", is_flag=True, help="The repository's transactions: who changed what, and when.")
@@ -219,7 +236,8 @@ def log(session: Session, /, *, target: str | None, limit: int | None, oneline: 
     """
     registry = session.registry()
     if everything:
-        listing(session, _ENTRIES, itertools.islice(_entries(registry, target), limit), paged=True)
+        told = _entry_line if oneline else None
+        listing(session, _ENTRIES, itertools.islice(_entries(registry, target), limit), text=told, paged=True)
         return
     found = _history(registry, target)[:limit]
     text = _line if oneline else lambda record: _paragraph(registry, record)
@@ -237,6 +255,11 @@ def _history(registry: ModelRegistry, target: str | None) -> list[dict[str, Any]
             record = found[rows[0].model_id] = registry.get_model_metadata(rows[0].model_id)
             waiting += record["parents"]
     return sorted(found.values(), key=lambda record: record["created_at"], reverse=True)
+
+
+def _entry_line(entry: Mapping[str, Any]) -> str:
+    head = click.style(str(entry["seq"]), fg="yellow")
+    return f"{head} {clean(plain(entry['time']))} {clean(entry['actor'])}: {clean(entry['message'])}"
 
 
 def _line(record: Mapping[str, Any]) -> str:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from friday_store.cli.command import Command
+from friday_store.cli.completing import revisions
 from friday_store.cli.output import Column, View, chosen, listing, single
-from friday_store.cli.session import Refusal, Session, model_names
+from friday_store.cli.session import Refusal, Session
 from friday_store.cli.text import clean, plain
 
 if TYPE_CHECKING:
+    from friday_store.market import MarketDataModelTrainer
     from friday_store.market.results import ResultRow, Results
 
 _QUESTION: Final = ("symbol", "timeframe", "target_type", "forecast_horizon")
@@ -112,7 +115,7 @@ def train(
     from friday_store.market import MarketDataModelTrainer
 
     session = ctx.ensure_object(Session)
-    registry = session.registry()
+    registry = session.registry(new=True)
     if report is not None:
         from friday_store.market import plots
 
@@ -126,6 +129,9 @@ def train(
         progress=_teller(session),
         walk_forward=walk_forward,
     )
+    missing = _without_data(trainer, data, symbols, timeframes)
+    if not registry.repository.born:
+        session.say("note", f"this makes a new registry at {registry.url}")
     results = trainer.train_models_for_all_symbols(
         symbols or None,
         timeframes or None,
@@ -147,8 +153,42 @@ def train(
         trainer.write_report(report, results=results)
         session.say("report", str(report))
     _show(session, results)
+    if missing:
+        session.say("warning", f"there is no file of {', '.join(missing)} in {data}")
     if failed := results.with_status("failed"):
         ctx.exit(12 if len(failed) < len(results) else 1)
+    ctx.exit(12 if missing else 0)
+
+
+def _without_data(
+    trainer: MarketDataModelTrainer, data: Path, symbols: Sequence[str], timeframes: Sequence[str]
+) -> list[str]:
+    """Return the symbols that were asked for and have no file.
+
+    Raises:
+        Refusal: There is no folder, or no file at all of what was asked for.
+    """
+    from friday_store.market.data import check_timeframe
+
+    if not data.is_dir():
+        raise Refusal(f"there is no folder {str(data)!r}", 3, "friday-store data prepare --help")
+    there = trainer.discover_processed_data()
+    if not there:
+        wanted = "SYMBOL_TIMEFRAME_*.csv or .parquet"
+        raise Refusal(f"no file in {str(data)!r} is called {wanted}", 3, "friday-store data prepare --help")
+    missing = [symbol for symbol in symbols if symbol not in there]
+    if missing and len(missing) == len(symbols):
+        near = get_close_matches(missing[0], there, 1)
+        more = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(there)[:20])}"
+        again = ["friday-store", "train", "--data", str(data), "--symbol", near[0] if near else min(there)]
+        raise Refusal(f"there is no file of {missing[0]!r} in {str(data)!r}; {more}", 3, shlex.join(again))
+    asked = [check_timeframe(name) for name in timeframes]
+    frames = {frame for symbol in symbols or there for frame in there.get(symbol, ())}
+    if asked and frames.isdisjoint(asked):
+        more = f"there are {', '.join(sorted(frames))}"
+        again = ["friday-store", "train", "--data", str(data), "--timeframe", min(frames)]
+        raise Refusal(f"there is no file of {', '.join(timeframes)} in {str(data)!r}; {more}", 3, shlex.join(again))
+    return missing
 
 
 def _teller(session: Session) -> Any:
@@ -175,7 +215,7 @@ def _show(session: Session, results: Results) -> None:
         "predict -R market ACME_1d_return_1_ridge:1.0.0 acme.csv -o forecasts.csv --json",
     ],
 )
-@click.argument("revision", metavar="REV", shell_complete=model_names)
+@click.argument("revision", metavar="REV", shell_complete=revisions)
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="All rows, as .csv or .parquet.")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")

@@ -1,9 +1,9 @@
 """What goes to stdout: the same records as a table for people, as TSV, JSON, JSON lines or bare ids.
 
-The format is what was asked for, else the table on a terminal and TSV elsewhere. TSV has no header; its columns
-are those of the table, or those that ``--fields`` names. JSON has every field of a view; fields are added, never
-removed. Numbers that JSON cannot hold are the texts ``NaN``, ``Infinity`` and ``-Infinity``. All of it is written
-at once at the end, so that a command that fails has written nothing.
+The format is what was asked for, else the table on a terminal and TSV elsewhere. TSV has no header unless
+``--header`` asks for one; its columns are those of the table, or those that ``--fields`` names. JSON has every field of
+a view; fields are added, never removed. Numbers that JSON cannot hold are the texts ``NaN``, ``Infinity`` and
+``-Infinity``. All of it is written at once at the end, so that a command that fails has written nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import math
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -25,15 +26,29 @@ from friday_store.cli.text import clean, flat, plain
 
 Record = Mapping[str, Any]
 _UNBOUNDED: Final = 100_000
+_SHARE: Final = 0.55
+"""Of a table's width what a column that is cut last keeps for itself."""
+_NARROW: Final = 20
+"""Characters that a value gets at the least, however narrow the terminal is."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A field as people see it: its title, and its value as text."""
+    """A field as people see it.
+
+    Attributes:
+        field: Its name.
+        title: What stands above it.
+        show: Its value as text for people.
+        flat: Its value as text in TSV.
+        whole: Whether it is cut last where a table is too wide, since rows are told apart by it.
+    """
 
     field: str
     title: str
     show: Callable[[Any], str] = plain
+    flat: Callable[[Any], str] = flat
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,7 +96,8 @@ def listing(
         assert text is not None
         lines = [text(record) for record in found]
     elif kind == "tsv":
-        lines = ["\t".join(clean(flat(_at(record, column.field))) for column in columns) for record in found]
+        lines = ["\t".join(column.title for column in columns)] if session.header else []
+        lines += ["\t".join(clean(column.flat(_at(record, column.field))) for column in columns) for record in found]
     elif kind == "ids":
         lines = [clean(flat(record[view.id])) for record in found]
     elif kind == "jsonl":
@@ -143,10 +159,22 @@ def chosen(session: Session) -> str:
 
 
 def pairs(items: Iterable[tuple[str, str]], indent: str = "") -> list[str]:
-    """Return lines of names and values, aligned, for people; values that are empty are left out."""
-    kept = [(name, value) for name, value in items if value]
+    """Return lines of names and values, aligned, for people; values that are empty are left out.
+
+    On a terminal a value that is too long for it goes on below its own beginning.
+    """
+    kept = [(clean(name), clean(value)) for name, value in items if value]
     width = max((len(name) for name, _ in kept), default=0)
-    return [f"{indent}{click.style(clean(name).ljust(width), dim=True)}  {clean(value)}" for name, value in kept]
+    start = len(indent) + width + 2
+    room = shutil.get_terminal_size().columns - start if sys.stdout.isatty() else _UNBOUNDED
+    lines: list[str] = []
+    for name, value in kept:
+        first, *more = (
+            textwrap.wrap(value, max(room, _NARROW), break_on_hyphens=False) if len(value) > room else [value]
+        )
+        lines.append(f"{indent}{click.style(name.ljust(width), dim=True)}  {first}")
+        lines += [" " * start + line for line in more]
+    return lines
 
 
 def _columns(session: Session, view: View) -> Sequence[Column]:
@@ -205,11 +233,18 @@ def _table(session: Session, columns: Sequence[Column], records: Sequence[Record
     if not records:
         return [], False
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(Text(column.title, no_wrap=True, overflow="ellipsis"))
-    for record in records:
-        cells = (clean(column.show(_at(record, column.field))) for column in columns)
-        table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in cells))
+
+    def cell(text: str) -> Text:
+        return Text(text, no_wrap=True, overflow="ellipsis")
+
+    rows = [[cell(clean(column.show(_at(record, column.field)))) for column in columns] for record in records]
+    bounded = sys.stdout.isatty() and not session.no_truncate
+    width = shutil.get_terminal_size().columns if bounded else _UNBOUNDED
+    for place, column in enumerate(columns):
+        widest = max(len(column.title), *(row[place].cell_len for row in rows))
+        table.add_column(cell(column.title), width=min(widest, int(width * _SHARE)) if column.whole else None)
+    for row in rows:
+        table.add_row(*row)
     colour = session.colour(sys.stdout)
     console = Console(
         file=io.StringIO(),
@@ -220,8 +255,6 @@ def _table(session: Session, columns: Sequence[Column], records: Sequence[Record
         legacy_windows=False,
         _environ={},
     )
-    bounded = sys.stdout.isatty() and not session.no_truncate
-    width = shutil.get_terminal_size().columns if bounded else _UNBOUNDED
     cut = Measurement.get(console, console.options, table).maximum > width
     with console.capture() as captured:
         console.print(table, width=width)

@@ -1,26 +1,26 @@
-"""``register``, ``tag``, ``rm`` and ``restore``: what changes a registry."""
+"""``register`` and ``tag``: what adds to a registry."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
 from friday_store.cli.command import Command
+from friday_store.cli.completing import format_names, model_names, revisions, tag_names
 from friday_store.cli.output import Column, View, listing
-from friday_store.cli.session import Refusal, Session, model_names
-from friday_store.cli.text import clean, plain, short
-from friday_store.cli.versions import changed, changed_one, label
-
-if TYPE_CHECKING:
-    from friday_store.registry import ModelRegistry
+from friday_store.cli.session import Refusal, Session
+from friday_store.cli.text import plain, short
+from friday_store.cli.versions import changed_one, label
 
 _MODELS: Final = frozenset({".pkl", ".pickle", ".joblib", ".npy", ".npz", ".json"})
 """Suffixes of files that are expected to be more than opaque."""
@@ -36,10 +36,6 @@ _TAGS: Final = View(
     ),
     id="tag",
 )
-
-
-class _Enough(Exception):  # noqa: N818 - it ends a rehearsal
-    pass
 
 
 def facts(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, Any]:  # noqa: ARG001
@@ -81,13 +77,26 @@ def files(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> 
     ],
 )
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("-n", "--name", required=True, help="The model's name.")
+@click.option("-n", "--name", required=True, shell_complete=model_names, help="The model's name.")
 @click.option("--as", "version", metavar="VERSION", help="The version; without it the next one.")
 @click.option(
     "--bump", type=click.Choice(["major", "minor", "patch"]), default="patch", help="Which part the next one moves."
 )
-@click.option("--format", "kind", metavar="F", help="The file's format; without it as its bytes tell.")
-@click.option("--parent", "parents", multiple=True, metavar="REV", help="What it came from; may be repeated.")
+@click.option(
+    "--format",
+    "kind",
+    metavar="F",
+    shell_complete=format_names,
+    help="The file's format; without it as its bytes tell.",
+)
+@click.option(
+    "--parent",
+    "parents",
+    multiple=True,
+    metavar="REV",
+    shell_complete=revisions,
+    help="What it came from; may be repeated.",
+)
 @click.option("--metric", "metrics", multiple=True, metavar="K=V", callback=facts, help="A number; may be repeated.")
 @click.option("--param", "params", multiple=True, metavar="K=V", callback=facts, help="A parameter of its training.")
 @click.option("--meta", "metadata", multiple=True, metavar="K=V", callback=facts, help="Anything else about it.")
@@ -118,7 +127,7 @@ def register(
         if str(file) == "-":
             file = stack.enter_context(_received())
         elif not file.is_file():
-            raise Refusal(f"there is no file {str(file)!r}", 3)
+            raise Refusal(f"there is no file {str(file)!r}", 3, _near(file))
         registry = session.registry(new=True)
         chosen = kind or _detected(session, file)
         options |= {"hyperparameters": params, "description": message, "parents": parents or None, "model_type": chosen}
@@ -126,6 +135,18 @@ def register(
             session.say("note", f"this makes a new registry at {registry.url}")
         found = registry.register_model_from_file(file, name, format=chosen, **options)
     changed_one(session, registry.get_model_metadata(found), "registered")
+
+
+def _near(file: Path) -> str:
+    """Return what to do about a file that is not there: register one of nearly that name, or look which there are."""
+    try:
+        names = [each.name for each in file.parent.iterdir() if each.is_file()]
+    except OSError:
+        names = []
+    near = get_close_matches(file.name, names, 1)
+    if not near:
+        return shlex.join(["ls", str(file.parent)])
+    return shlex.join(["friday-store", "register", str(file.parent / near[0]), "-n", "NAME"])
 
 
 @contextlib.contextmanager
@@ -168,8 +189,8 @@ def _detected(session: Session, file: Path) -> str:
 
 
 @click.command(cls=Command, examples=["tag", "tag aapl_1d", "tag aapl_1d:1.0.0 reviewed", "tag -d aapl_1d AAPL"])
-@click.argument("revision", metavar="[REV]", required=False, shell_complete=model_names)
-@click.argument("name", metavar="[TAG]", required=False)
+@click.argument("revision", metavar="[REV]", required=False, shell_complete=revisions)
+@click.argument("name", metavar="[TAG]", required=False, shell_complete=tag_names)
 @click.option("-d", "--delete", is_flag=True, help="Remove it.")
 @click.pass_obj
 def tag(session: Session, /, *, revision: str | None, name: str | None, delete: bool) -> None:
@@ -190,59 +211,3 @@ def tag(session: Session, /, *, revision: str | None, name: str | None, delete: 
         raise Refusal(f"{label(record)} has no tag {name!r}", 3, f"friday-store tag {label(record)}")
     after = registry.get_model_metadata(record["model_id"])
     changed_one(session, after, "untagged" if delete else "tagged", f": {plain(after['tags']) or 'no tags'}")
-
-
-@click.command(cls=Command, examples=["rm -n aapl_1d:1.0.0", "rm --yes aapl_1d:1.0.0", "rm --yes --force aapl_1d"])
-@click.argument("target", metavar="NAME[:V]", shell_complete=model_names)
-@click.option("-n", "--dry-run", is_flag=True, help="Only say what would go.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--force", is_flag=True, help="Also what an alias points at.")
-@click.pass_obj
-def rm(session: Session, /, *, target: str, dry_run: bool, yes: bool, force: bool) -> None:
-    """Forget a version or a model.
-
-    restore brings it back: no byte is erased until gc does that.
-    """
-    registry = session.registry()
-    name, _, version = target.partition(":")
-    found = registry.get_model_versions(name) if not version else [registry.get_model_metadata(name, version)]
-    if dry_run or not yes:
-        _rehearse(registry, name, version or None, force=force)
-    if not dry_run:
-        if not yes:
-            _ask(f"Remove {len(found)} version{'' if len(found) == 1 else 's'} of {name}?", target)
-        gone = set(registry.delete_model(name, version or None, force=force))
-        found = [record for record in found if record["model_id"] in gone]
-    changed(session, found, "would remove" if dry_run else "removed")
-
-
-def _rehearse(registry: ModelRegistry, name: str, version: str | None, *, force: bool) -> None:
-    """Plan a deletion and drop it, so that what would refuse it refuses now."""
-    with contextlib.suppress(_Enough), registry.transaction("rehearsal"):
-        registry.delete_model(name, version, force=force)
-        raise _Enough
-
-
-def _ask(question: str, target: str) -> None:
-    if not sys.stdin.isatty():
-        raise Refusal("nobody can be asked here", 2, f"friday-store rm --yes {target}")
-    if not click.confirm(clean(question), err=True):
-        raise Refusal("nothing was removed", 1)
-
-
-@click.command(cls=Command, examples=["restore gone", "restore gone:1.0.0 --json"])
-@click.argument("target", metavar="NAME[:V]")
-@click.pass_obj
-def restore(session: Session, /, *, target: str) -> None:
-    """Bring back what was removed.
-
-    Without a version, all of the model that is not erased yet comes back, and the rest is named.
-    """
-    from friday_store.registry import history
-
-    registry = session.registry()
-    name, _, version = target.partition(":")
-    found = registry.restore_model(name, version or None)
-    changed(session, [registry.get_model_metadata(model_id) for model_id in found], "restored")
-    for erased in () if version else sorted(history.deleted(registry.repository, name)):
-        session.say("note", f"{name}:{erased} stays deleted: garbage collection has erased its bytes")

@@ -9,6 +9,7 @@ import click
 
 from friday_store.cli import probing
 from friday_store.cli.command import Group
+from friday_store.cli.completing import remote_names
 from friday_store.cli.output import Column, View, listing, pairs, single
 from friday_store.cli.session import Refusal, Session
 from friday_store.cli.text import clean, masked, plain
@@ -65,7 +66,7 @@ def remote_ls(session: Session) -> None:
 
 
 @remote.command("show", examples=["remote show origin", "remote show origin --json"])
-@click.argument("name")
+@click.argument("name", shell_complete=remote_names)
 @click.pass_obj
 def remote_show(session: Session, /, *, name: str) -> None:
     """Show one remote.
@@ -110,7 +111,7 @@ def remote_add(
 @remote.command(
     "set", examples=["remote set origin url=../team single_writer=true", "remote set --local origin key=env:LAB_KEY"]
 )
-@click.argument("name")
+@click.argument("name", shell_complete=remote_names)
 @click.argument("settings", metavar="KEY=VALUE...", nargs=-1, required=True)
 @_where
 @click.pass_obj
@@ -130,7 +131,7 @@ def remote_set(session: Session, /, *, name: str, settings: Sequence[str], where
 
 
 @remote.command("rm", examples=["remote rm origin", "remote rm origin --json"])
-@click.argument("name")
+@click.argument("name", shell_complete=remote_names)
 @_where
 @click.pass_obj
 def remote_rm(session: Session, /, *, name: str, where: Where | None) -> None:

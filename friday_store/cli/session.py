@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from friday_store.plugins import Plugins
     from friday_store.registry import ModelRegistry
 
+WILD: Final = frozenset("*?[")
 FORMATS: Final = ("human", "tsv", "json", "jsonl", "ids")
 _LOGGER: Final = logging.getLogger("friday_store")
 _LEVELS: Final = (logging.WARNING, logging.INFO, logging.DEBUG)
@@ -49,6 +50,8 @@ class Session:
         no_truncate: Whether tables may be wider than the terminal.
         no_pager: Whether long output goes to the terminal itself.
         debug: Whether a traceback is shown.
+        header: Whether TSV begins with a line of titles.
+        silent: Whether nothing is said unasked, since a shell is completing a word.
     """
 
     def __init__(self, arguments: Sequence[str] = ()) -> None:
@@ -63,6 +66,8 @@ class Session:
         self.no_truncate = False
         self.no_pager = False
         self.debug = os.environ.get("FRIDAY_STORE_DEBUG", "") not in ("", "0")
+        self.header = False
+        self.silent = False
         self._resources = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -128,15 +133,20 @@ class Session:
             RepositoryError: There is none.
         """
         from friday_store.errors import RepositoryError
-        from friday_store.registry import ModelRegistry
+        from friday_store.registry import ModelRegistry, location
 
         place = url or self.url
         registry = self._resources.enter_context(
             ModelRegistry(place, plugins=self.found_plugins(), storage_options=self.options)
         )
+        own = place is None and location.is_own(registry.url)
         if not registry.repository.born and not new:
-            hint = "friday-store init" if place is None else f"friday-store init {place}"
-            raise RepositoryError(f"there is no registry at {registry.url}", hint=hint)
+            hint = "friday-store init" if place is None else f"friday-store init {shlex.quote(place)}"
+            where = f"here or above, and none of your own at {registry.url}" if own else f"at {registry.url}"
+            raise RepositoryError(f"there is no registry {where}", hint=hint)
+        if own and registry.repository.born and not self.silent:
+            self.silent = True  # once is enough
+            self.say("note", f"there is no .friday here or above; this is your own registry, {registry.url}")
         return registry
 
 
@@ -159,26 +169,3 @@ class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno >= _LEVELS[min(self._session.verbose, 2)]:
             self._session.say(record.levelname.lower(), record.getMessage())
-
-
-def model_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001 - click's
-    """Return the models whose names begin so, for the shell; nothing when anything is wrong."""
-    from friday_store.errors import FridayStoreError
-
-    try:
-        return [name for name in ctx.ensure_object(Session).registry().model_names() if name.startswith(incomplete)]
-    except (FridayStoreError, OSError):
-        return []
-
-
-def metric_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001 - click's
-    """Return the metrics of the model on the command line that begin so, for the shell; nothing when there is none."""
-    from friday_store.errors import FridayStoreError
-
-    given = [ctx.params.get("name"), ctx.params.get("revision"), *ctx.args]  # an option without its value hides a name
-    subject = next((str(word) for word in given if word), "")
-    try:
-        records = ctx.ensure_object(Session).registry().get_model_versions(subject)
-    except (FridayStoreError, OSError):
-        return []
-    return sorted({name for record in records for name in record["metrics"] if name.startswith(incomplete)})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from friday_store.cli.command import Command
+from friday_store.cli.completing import topics
 from friday_store.cli.output import Column, View, single
 from friday_store.cli.session import Refusal, Session
 from friday_store.cli.text import clean
@@ -80,11 +81,13 @@ def completion(ctx: click.Context, /, *, shell: str) -> None:
     script = get_completion_class(shell)
     if script is None:
         raise Refusal(f"this click cannot complete for {shell}", 1, "pip install --upgrade click")
+    if shell == "bash":  # else it would cut NAME:VERSION and NAME@ALIAS into words; as npm's own script does
+        click.echo("COMP_WORDBREAKS=${COMP_WORDBREAKS//[:@]/}")
     click.echo(script(ctx.find_root().command, {}, "friday-store", "_FRIDAY_STORE_COMPLETE").source())
 
 
 @click.command("help", cls=Command, examples=["help exit-codes", "help revisions", "help register"])
-@click.argument("topic", required=False)
+@click.argument("topic", required=False, shell_complete=topics)
 @click.pass_context
 def help_(ctx: click.Context, /, *, topic: str | None) -> None:
     """Explain a topic.

@@ -11,9 +11,9 @@ import click
 
 from friday_store.cli import report as reports
 from friday_store.cli.command import Command
-from friday_store.cli.exchange import remote_names
+from friday_store.cli.completing import model_names, remote_names, revisions, status_names
 from friday_store.cli.output import Column, View, chosen, listing, single
-from friday_store.cli.session import Refusal, Session, model_names
+from friday_store.cli.session import Refusal, Session
 from friday_store.cli.text import clean, masked, plain
 from friday_store.cli.versions import label
 
@@ -53,7 +53,12 @@ _VERSION: Final = View(
 
 def _subjects(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Return the remotes and models whose names begin so, for the shell."""
-    return [*remote_names(ctx, param, incomplete), *model_names(ctx, param, incomplete)]
+    return [*remote_names(ctx, param, incomplete), *revisions(ctx, param, incomplete)]
+
+
+def _words(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the models and the words for a status that begin so, for the shell."""
+    return [*model_names(ctx, param, incomplete), *status_names(ctx, param, incomplete)]
 
 
 @click.command(
@@ -67,7 +72,7 @@ def _subjects(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     ],
 )
 @click.argument("subject", metavar="[REMOTE|REV]", required=False, shell_complete=_subjects)
-@click.argument("words", metavar="[PATTERN...|STATUS]", nargs=-1, shell_complete=model_names)
+@click.argument("words", metavar="[PATTERN...|STATUS]", nargs=-1, shell_complete=_words)
 @click.option("--fetch", is_flag=True, help="Ask the remotes; otherwise what was last seen of them counts.")
 @click.option("-m", "--reason", metavar="TEXT", help="Why a version gets another status.")
 @click.option("--remote", "meaning", flag_value="remote", help="The name is a remote's, though a model has it too.")

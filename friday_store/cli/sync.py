@@ -12,9 +12,9 @@ import click
 
 from friday_store.cli import report as reports
 from friday_store.cli.command import Command
+from friday_store.cli.completing import remote_names
 from friday_store.cli.exchange import (
     ALL,
-    WILD,
     Run,
     ask,
     exchange,
@@ -23,7 +23,6 @@ from friday_store.cli.exchange import (
     ported,
     rehearsing,
     remote_and_patterns,
-    remote_names,
     settling,
     watched,
     watching,
@@ -31,7 +30,7 @@ from friday_store.cli.exchange import (
 )
 from friday_store.cli.output import Column, View, single
 from friday_store.cli.progress import Kind, Watch
-from friday_store.cli.session import Session
+from friday_store.cli.session import WILD, Session
 from friday_store.cli.text import clean, masked
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import click
 
 from friday_store.cli.command import Command, Group
+from friday_store.cli.completing import remote_names, revisions
 from friday_store.cli.output import Column, View, listing, single
-from friday_store.cli.session import Refusal, Session, model_names
+from friday_store.cli.session import Refusal, Session
 from friday_store.cli.text import clean
 from friday_store.cli.versions import changed_one, label, named
 
@@ -30,7 +31,13 @@ _TRUSTED: Final = View(
 )
 _SHOWN: Final = View(
     fields=("kind", "value", "name", "state", "public", "signers", "approvers", "loads", "why"),
-    columns=(Column("kind", "KIND"), Column("value", "VALUE"), Column("state", "STATE")),
+    columns=(
+        Column("kind", "KIND"),
+        Column("value", "VALUE"),
+        Column("state", "STATE"),
+        Column("loads", "LOADS"),
+        Column("why", "WHY NOT"),
+    ),
     id="value",
 )
 _NAMED: Final = "REV|ID|REPOSITORY|REMOTE|KEY"
@@ -75,7 +82,7 @@ def trust_ls(session: Session) -> None:
         "trust add --signer aapl_1d --name bob",
     ],
 )
-@click.argument("words", metavar=_NAMED, nargs=-1, required=True)
+@click.argument("words", metavar=_NAMED, nargs=-1, required=True, shell_complete=revisions)
 @click.option("--signer", is_flag=True, help="The key that signed the version, so all that it signs.")
 @click.option("--type", "as_type", is_flag=True, help="A type that formats such as skops may make.")
 @click.option("--name", default="", help="What to call the key.")
@@ -93,10 +100,11 @@ def trust_add(
     else:
         _store().add(found.kind, found.value)
     _told(session, found, "trusted")
+    _say_what_policies_ask(session, found)
 
 
 @trust.command("rm", examples=["trust rm aapl_1d:1.1.0", "trust rm aapl_1d:1.1.0 --json"])
-@click.argument("words", metavar=_NAMED, nargs=-1, required=True)
+@click.argument("words", metavar=_NAMED, nargs=-1, required=True, shell_complete=revisions)
 @click.option("--type", "as_type", is_flag=True, help="A type.")
 @click.pass_obj
 def trust_rm(session: Session, /, *, words: Sequence[str], as_type: bool) -> None:
@@ -119,7 +127,7 @@ def trust_rm(session: Session, /, *, words: Sequence[str], as_type: bool) -> Non
         "trust revoke ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDtqJ7zOtqQtYqOo0CpvDXNlMhV3HeJDpjrASKGLWdop",
     ],
 )
-@click.argument("words", metavar="KEY|REV", nargs=-1, required=True)
+@click.argument("words", metavar="KEY|REV", nargs=-1, required=True, shell_complete=revisions)
 @click.option("--signer", is_flag=True, help="The key that signed the version.")
 @click.pass_obj
 def trust_revoke(session: Session, /, *, words: Sequence[str], signer: bool) -> None:
@@ -133,7 +141,7 @@ def trust_revoke(session: Session, /, *, words: Sequence[str], signer: bool) -> 
 
 
 @trust.command("show", examples=["trust show", "trust show aapl_1d", "trust show aapl_1d@production --json"])
-@click.argument("words", metavar=f"[{_NAMED}]", nargs=-1)
+@click.argument("words", metavar=f"[{_NAMED}]", nargs=-1, shell_complete=revisions)
 @click.pass_obj
 def trust_show(session: Session, /, *, words: Sequence[str]) -> None:
     """Show who signed a version, and who you are.
@@ -153,7 +161,7 @@ def trust_show(session: Session, /, *, words: Sequence[str]) -> None:
 
 
 @trust.command("require", examples=["trust require anywhere --keys 2", "trust require anywhere --keys 0"])
-@click.argument("origin", metavar="REMOTE|REPOSITORY|anywhere")
+@click.argument("origin", metavar="REMOTE|REPOSITORY|anywhere", shell_complete=remote_names)
 @click.option("--keys", "threshold", type=click.IntRange(0), default=1, show_default=True, help="How many; 0: none.")
 @click.option("--only", metavar="KEY", multiple=True, help="A key that counts; otherwise all that you trust.")
 @click.pass_obj
@@ -176,7 +184,7 @@ def trust_require(session: Session, /, *, origin: str, threshold: int, only: Seq
 
 
 @click.command(cls=Command, examples=["approve aapl_1d:1.0.0", "approve aapl_1d@production -m 'backtest looks sound'"])
-@click.argument("revision", shell_complete=model_names)
+@click.argument("revision", shell_complete=revisions)
 @click.option("-m", "--message", default="", help="Why; others can read it.")
 @click.pass_obj
 def approve(session: Session, /, *, revision: str, message: str) -> None:
@@ -383,6 +391,27 @@ def _record(found: _Subject) -> dict[str, Any]:
 
 def _told(session: Session, found: _Subject, state: str) -> None:
     single(session, _TRUSTED, {**_record(found), "state": state}, text=_sentence)
+
+
+def _say_what_policies_ask(session: Session, found: _Subject) -> None:
+    """Say that a policy still keeps from loading what was trusted just now."""
+    from friday_store.errors import FridayStoreError
+
+    store = _store()
+    if not store.asked_of():
+        return
+    if found.kind == "digests":
+        try:
+            unmet = store.unmet(session.registry().provenance(found.value))
+        except FridayStoreError:  # it is not here yet, or there is no registry here
+            return
+        if unmet is not None:
+            session.say("note", f"it still does not load: it {unmet}")
+        return
+    for place, policy in store.asked_of(found.value if found.kind == "repositories" else None).items():
+        where = _ANYWHERE if place == "*" else place
+        asked = f"what comes from {where} still needs the signatures of {policy.threshold} trusted keys"
+        session.say("note", f"{asked}: friday-store trust require {where} --keys 0 lifts that")
 
 
 def _sentence(record: Mapping[str, Any]) -> str:

@@ -24,7 +24,7 @@ FIELDS: Final = (
 VERSIONS: Final = View(
     fields=FIELDS,
     columns=(
-        Column("model_name", "NAME"),
+        Column("model_name", "NAME", whole=True),
         Column("model_version", "VERSION"),
         Column("model_id", "ID", short),
         Column("status", "STATUS"),

@@ -44,13 +44,13 @@ def revive(repository: Repository, moves: Iterable[Move], message: str, origin: 
         for ref, digest in wanted:
             if ref.space == "versions":
                 if source.find(digest) is None:
-                    raise _gone(ref)
+                    raise gone(ref)
                 closure.add_version(digest, ref)
             elif ref.space == "notes":
                 closure.add(digest)
         closure.settle()
     if closure.absent and not partial:
-        raise _gone(next(ref for ref, _ in wanted if ref.space == "versions"))
+        raise gone(next(ref for ref, _ in wanted if ref.space == "versions"))
     transaction = repository.transaction(message, origin=origin, since=since)
     if len(closure):
         for name, size in Sending(closure, source, repository, Journal(None, repository.id), None).run():
@@ -107,7 +107,8 @@ def _everything(repository: Repository) -> ObjectStore:
     return store
 
 
-def _gone(ref: Ref) -> ModelNotFoundError:
+def gone(ref: Ref) -> ModelNotFoundError:
+    """Return the error that a deleted version cannot come back."""
     return ModelNotFoundError(
         f"{ref.model}:{ref.name} was deleted, and garbage collection has erased its bytes since",
         hint=f"if a remote still has it: friday-store pull REMOTE {ref.model}",

@@ -71,8 +71,8 @@ def field(first: str, steps: Sequence[str | int]) -> Field:
     name = SYNONYMS.get(first, first)
     if name not in COLUMNS:
         near = difflib.get_close_matches(first, [*COLUMNS, *SYNONYMS, METRICS, *SECTIONS], 1, 0.5)
-        more = f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(KNOWN)}"
-        raise RefusedError(f"there is no field {first!r}{more}")
+        other = f"a metric is {METRICS}.{first}, a parameter params.{first}; other fields are {', '.join(KNOWN)}"
+        raise RefusedError(f"there is no field {first!r}; {f'did you mean {near[0]!r}?' if near else other}")
     if steps:
         raise RefusedError(f"{first} has no parts")
     return COLUMNS[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
 from friday_store.errors import ConflictError, ModelNotFoundError
@@ -111,6 +112,17 @@ def deleted(repository: Repository, name: str, version: str | None = None) -> di
     return _lost(repository, repository.entries(), name, version)
 
 
+def deleted_names(repository: Repository, pattern: str = "*") -> list[str]:
+    """Return the models of which a version was deleted and is not there again, by a glob."""
+    gone = {
+        (ref.model, ref.name)
+        for entry in repository.entries()
+        for moved, _, new in entry.refs
+        if new is None and (ref := Ref.parse(moved)).space == "versions" and fnmatchcase(ref.model, pattern)
+    }
+    return sorted({name for name, version in gone if repository.version(name, version) is None})
+
+
 def _lost(
     repository: Repository, entries: Sequence[LogEntry], name: str, version: str | None
 ) -> dict[str, tuple[LogEntry, bytes]]:
@@ -123,7 +135,9 @@ def _lost(
     return {v: item for v, item in lost.items() if repository.version(name, v) is None}
 
 
-def restore(repository: Repository, name: str, version: str | None, *, partial: bool = False) -> list[str]:
+def restore(
+    repository: Repository, name: str, version: str | None, *, partial: bool = False, dry_run: bool = False
+) -> list[str]:
     """Bring back what was deleted last of each version, each in a transaction that keeps where it came from.
 
     An alias comes back if it is nowhere else, and is not protected. Of several versions, those whose bytes have been
@@ -134,12 +148,13 @@ def restore(repository: Repository, name: str, version: str | None, *, partial: 
         name: The model's name.
         version: One version; None for all.
         partial: Whether the data of models may be missing.
+        dry_run: Change nothing; return what would come back.
 
     Raises:
         ModelNotFoundError: Nothing of that name was deleted, or all its bytes have been erased since.
         IntegrityError: What was deleted is damaged.
     """
-    from friday_store.maintenance.revival import restorable
+    from friday_store.maintenance.revival import gone, restorable
 
     entries = repository.entries()
     found = _lost(repository, entries, name, version)
@@ -147,9 +162,13 @@ def restore(repository: Repository, name: str, version: str | None, *, partial: 
         what = f"{name}:{version}" if version else name
         raise ModelNotFoundError(f"nothing called {what!r} was deleted here", hint="friday-store ls")
     moves_of = {each: _moves_of(entry, name, each) for each, (entry, _) in found.items()}
-    if len(found) > 1:
+    if len(found) > 1 or dry_run:
         there = restorable(repository, moves_of, partial=partial)
         found = {each: item for each, item in found.items() if each in there or not there}
+    if dry_run:
+        if not found.keys() & there:
+            raise gone(Ref("versions", name, next(iter(found))))
+        return sorted(digest.hex() for _, digest in found.values())
     restored: list[str] = []
     by_origin: dict[str, list[Move]] = {}
     for each, (entry, digest) in found.items():

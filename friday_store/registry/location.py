@@ -30,6 +30,11 @@ def default_url() -> str:
     return str(nearest(Path.cwd()) or data_folder() / "registry")
 
 
+def is_own(url: str) -> bool:
+    """Whether a registry is this user's own, which is used where there is no other."""
+    return url == str(data_folder() / "registry")
+
+
 def nearest(start: Path) -> Path | None:
     """Return the ``.friday`` folder in ``start`` or the nearest folder above it."""
     for folder in (start, *start.parents):

@@ -135,14 +135,19 @@ class Naming(Access):
 
         return self._do(plan, f"delete {model_name}" + (f":{version}" if version else ""))
 
-    def restore_model(self, model_name: str, version: str | None = None) -> list[str]:
+    def restore_model(self, model_name: str, version: str | None = None, *, dry_run: bool = False) -> list[str]:
         """Bring back a deleted version, or all deleted versions of a model, with their tags, and return the ids.
 
         Of all versions, those whose bytes garbage collection has erased are passed over, if any other is left.
+
+        Args:
+            model_name: The model's name.
+            version: One version; None for all that were deleted.
+            dry_run: Change nothing; return what would come back.
 
         Raises:
             ModelNotFoundError: Nothing of that name was deleted, or garbage collection has erased its bytes since.
         """
         refs.check_name(model_name, "model name")
         partial = bool(location.remotes(self.repository.storage.root).partial())
-        return history.restore(self.repository, model_name, version, partial=partial)
+        return history.restore(self.repository, model_name, version, partial=partial, dry_run=dry_run)

@@ -199,6 +199,9 @@ def _not_found(index: Index, text: str, readings: tuple[Revision, ...]) -> Model
     known = [name for reading in readings if (name := reading.name) and _versions(index, name)]
     if known:
         name = max(known, key=len)
+        label = next((each.label for each in readings if each.name == name and each.label), None)
+        if label is not None:
+            return _no_such_label(index, text, name, label)
         versions = _versions(index, name)
         more = ", …" if len(versions) > 10 else ""
         return ModelNotFoundError(
@@ -212,9 +215,25 @@ def _not_found(index: Index, text: str, readings: tuple[Revision, ...]) -> Model
         return ModelNotFoundError(
             f"there is no model {base!r}; did you mean {near[0]!r}?", hint=f"friday-store ls {near[0]}"
         )
-    if readings[0].prefix is not None and not names:
+    if any(each.prefix is not None for each in readings):
         return ModelNotFoundError(f"there is no version or model {text!r}", hint="friday-store ls")
     return ModelNotFoundError(f"there is no model {base!r}", hint="friday-store ls")
+
+
+def _no_such_label(index: Index, text: str, name: str, label: str) -> ModelNotFoundError:
+    """Return the error that a model has no such alias or tag; it says which it has."""
+    sql = (
+        "SELECT alias FROM model_aliases WHERE model_name = ? UNION SELECT t.tag FROM model_metadata m "
+        "JOIN model_tags t ON t.version_id = m.id WHERE m.model_name = ? ORDER BY 1"
+    )
+    known = [str(row[0]) for row in index.rows(sql, (name, name))]
+    near = difflib.get_close_matches(label, known, 1)
+    some = f"it has {', '.join(known[:10])}{', …' if len(known) > 10 else ''}" if known else "it has none"
+    return ModelNotFoundError(
+        f"nothing answers to {text!r}: model {name!r} has no alias or tag {label!r}"
+        + (f"; did you mean {near[0]!r}?" if near else f"; {some}"),
+        hint=f"friday-store show {name}@{near[0]}" if near else f"friday-store alias {name}",
+    )
 
 
 def _versions(index: Index, name: str) -> list[str]:

@@ -124,6 +124,16 @@ class TrustStore:
         before, after = self._file.change(lambda ledger: ledger.without_value(subject, value))
         return before != after
 
+    def asked_of(self, origin: str | None = None) -> dict[str, Policy]:
+        """Return the policies that what comes from a repository has to meet, by its id or ``*``; None: all policies."""
+        found = self.ledger().policies
+        return {place: policy for place, policy in found.items() if origin in (None, place) or place == ANYWHERE}
+
+    def unmet(self, of: Provenance) -> str | None:
+        """Return which policy a version does not meet, whatever else is trusted; None if it meets all."""
+        found = self._unmet(self.ledger(), of)
+        return None if found is None else found[0]
+
     def add_key(self, public: bytes, name: str = "", until: dt.datetime | None = None) -> None:
         """Trust all that a key signs, from now on and until then.
 
@@ -214,12 +224,11 @@ class TrustStore:
                 unmade = self._identity is not None and self._own() is None and not policy.keys
                 where = "anywhere" if origin == ANYWHERE else origin
                 what = f"is signed with {len(signed)} of the {policy.threshold} trusted keys that your policy asks of"
-                help_ = (
-                    f"friday-store approve {of.row.model_id}"
-                    if unmade or self._own() in counting - signed
-                    else "friday-store trust"
-                )
-                return f"{what} what comes from {where}", help_
+                lifted = f"(friday-store trust require {where} --keys 0 lifts it)"
+                mine = unmade or self._own() in counting - signed
+                enough = mine and len(signed) + 1 >= policy.threshold
+                help_ = f"friday-store {'approve' if enough else 'trust show'} {of.row.model_id}"
+                return f"{what} what comes from {where} {lifted}", help_
         return None
 
     def _origin(self, of: Provenance) -> str:

@@ -144,7 +144,7 @@ def test_looking_imports_nothing_that_collects_or_trains(arguments: list[str], w
 
 def test_a_command_that_is_near_is_named(run: Run) -> None:
     """A mistyped command, option, model, topic or remote gets a suggestion."""
-    assert "Did you mean 'push'?" in run("psh").stderr
+    assert "; did you mean 'push'?" in run("psh").stderr
     assert "'--versions'" in run("ls", "--version").stderr
     assert "did you mean 'exit-codes'?" in run("help", "exit-code").stderr
 

@@ -41,7 +41,7 @@ def test_train_tells_failures_by_its_exit_code(market: Path, run: Run) -> None:
     assert 1 == run("train", "--symbol", "BAD").exit_code
     assert 2 == run(*ASKED, "--target", "price").exit_code
     assert 10 == run(*ASKED, "--model", "oracle").exit_code
-    assert 0 == run("train", "--symbol", "NONE", "--data", "nowhere").exit_code
+    assert 3 == run("train", "--symbol", "NONE", "--data", "nowhere").exit_code
 
 
 def test_train_promotes_and_reports(market: Path, run: Run) -> None:
