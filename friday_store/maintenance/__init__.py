@@ -9,42 +9,25 @@ stored file is found by the full check, and of what is damaged it says which ver
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, Literal
+from dataclasses import replace
+from typing import Final
 
-from friday_store.digest import digest_of
 from friday_store.errors import FridayStoreError, IntegrityError
 from friday_store.index import Index
-from friday_store.log import EVERY, State, checkpoint_path, entry_path
+from friday_store.log import State, entry_path
+from friday_store.maintenance.history import Replay
+from friday_store.maintenance.problem import Problem
 from friday_store.manifest import Artifact, Manifest
 from friday_store.objects import Directory, Kind, ObjectStore
 from friday_store.objects.pack import FOLDER, HEADER
 from friday_store.refs import Ref
-from friday_store.repository import FORMAT_FILE, Repository
+from friday_store.repository import Repository
 
-Severity = Literal["error", "warning"]
+__all__ = ["Problem", "fsck"]
+
 _TRIES: Final = 3
 _LARGE_GAP: Final = 1 << 20
 _SHOWN: Final = 3
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong.
-
-    Attributes:
-        kind: ``format``, ``log``, ``checkpoint``, ``pack``, ``object``, ``closure``, ``index`` or ``stray``.
-        path: The file, relative to the repository.
-        message: What is wrong with it.
-        severity: ``error`` when something stored is damaged or missing; ``warning`` when nothing is lost.
-        versions: Which versions cannot be read whole because of it, such as ``churn:1.0.2``.
-    """
-
-    kind: str
-    path: str
-    message: str
-    severity: Severity = "error"
-    versions: tuple[str, ...] = ()
 
 
 def fsck(repository: Repository, *, quick: bool = False, partial: bool = False) -> list[Problem]:
@@ -71,7 +54,8 @@ class _Check:
         self._repository = repository
         self._storage = getattr(repository.storage, "far", repository.storage)  # not what is kept of it here
         self._quick = quick
-        self._state = State(0, digest_of(self._storage.read(FORMAT_FILE) or b""))
+        self._replay = Replay(self._storage)
+        self._state = self._replay.state
         self._directories: dict[str, Directory] = {}
         self._bad: dict[bytes, set[str]] = {}  # damaged objects, and the packs in use that have them so
         self._needs: dict[bytes, list[str]] = {}  # of these those that cannot be read elsewhere, and who needs them
@@ -79,7 +63,7 @@ class _Check:
     def problems(self) -> Iterator[Problem]:
         if not self._repository.born:
             return
-        yield from self._log()
+        yield from self._replay.problems()
         found = list(self._packs())
         closure = list(self._closure())
         yield from (self._judged(problem, digest) for problem, digest in found)
@@ -108,38 +92,6 @@ class _Check:
             return not self._state.packs.keys() <= self._repository.log.state().packs.keys()
         except FridayStoreError:
             return False
-
-    def _log(self) -> Iterator[Problem]:
-        """Replay the log from its first entry, and compare each checkpoint with it."""
-        log = self._repository.log
-        checkpoints = set(log.checkpoints())
-        last = log.last()
-        while self._state.seq < last:
-            number = self._state.seq + 1
-            try:
-                found = log.read(number)
-                if found is None:
-                    raise IntegrityError("is missing")
-                self._state.apply(*found)
-            except FridayStoreError as error:
-                yield Problem("log", entry_path(number), f"log entry {number}: {error}")
-                return
-            if number in checkpoints:
-                yield from self._checkpoint(number)
-        if last == 0:
-            yield Problem("log", entry_path(1), "the first log entry is missing")
-        for number in sorted(checkpoints):
-            if number > last or number % EVERY:
-                yield Problem("checkpoint", checkpoint_path(number), "there is no such log entry to checkpoint")
-
-    def _checkpoint(self, number: int) -> Iterator[Problem]:
-        try:
-            state = self._repository.log.read_checkpoint(number)
-        except FridayStoreError as error:
-            yield Problem("checkpoint", checkpoint_path(number), str(error))
-            return
-        if state.to_bytes() != self._state.to_bytes():
-            yield Problem("checkpoint", checkpoint_path(number), f"checkpoint {number} does not say what the log says")
 
     def _packs(self) -> Iterator[tuple[Problem, bytes | None]]:
         """Check every pack; a problem of one object comes with its digest."""

@@ -18,12 +18,15 @@ from friday_store.errors import (
 from friday_store.hookspecs import SyncReport
 from friday_store.index import Index, VersionRow
 from friday_store.maintenance import Problem
+from friday_store.maintenance.history import History, verified
 from friday_store.maintenance.repair import Repaired, Sources, repair
 from friday_store.refs import Ref
 from friday_store.registry import location
 from friday_store.registry.meeting import Meeting
 from friday_store.registry.sharing import Sharing
 from friday_store.remotes import Remote, fitting, shown_urls
+from friday_store.repository import Repository, Tracked
+from friday_store.storage import open_storage
 from friday_store.sync import Plan, Progress, Rules, Watcher
 from friday_store.sync.track import Track
 
@@ -255,6 +258,35 @@ class Exchange(Sharing):
             return super().fsck(quick=quick)
         with self._meeting(remote, None) as meeting:
             return meeting.check(quick=quick)
+
+    def verify_log(
+        self,
+        remote: str | None = None,
+        *,
+        accept: bool = False,
+        remote_options: Mapping[str, Any] | None = None,
+    ) -> History:
+        """Check a log, its checkpoints and the signatures, and that it begins with what this user saw of it before.
+
+        What is found in order is remembered for this user, outside every registry, to be compared with the next time;
+        see :mod:`friday_store.maintenance.history`.
+
+        Args:
+            remote: Check a remote's log instead, by name or URL, as it is there now.
+            accept: Take another history than was seen for the one to compare with from now on.
+            remote_options: What fsspec's file system needs for that, for this time.
+
+        Raises:
+            RepositoryError: There is no registry.
+        """
+        repository = self.repository
+        if remote is not None:
+            found = self._remotes().resolve(remote, remote_options)
+            storage = open_storage(location.inside(found.url), found.options)
+            repository = Repository(storage, self.repository.settings, tracked=Tracked())
+        if not repository.born:
+            raise RepositoryError(f"there is no registry at {repository.storage.url}")
+        return verified(repository, location.witness(), accept=accept)
 
     def status(
         self, remote: str | None = None, patterns: Sequence[str] = ("*",), *, refresh: bool = False

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from friday_store.errors import InvalidValueError
+from friday_store.maintenance.history import Witness
 from friday_store.plugins import Plugins
 from friday_store.remotes import Remotes
 from friday_store.repository.config import FILE
@@ -79,6 +80,11 @@ def identity() -> Identity:
 def trust(own: Identity) -> TrustStore:
     """Return what this user trusts; what ``own`` signed is theirs."""
     return TrustStore(data_folder() / "trust.json", own)
+
+
+def witness() -> Witness:
+    """Return what this user has seen of repositories."""
+    return Witness(data_folder() / "seen")
 
 
 def config_folder() -> Path:

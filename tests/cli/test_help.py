@@ -51,7 +51,7 @@ def test_root_help_is_short_and_grouped(run: Run) -> None:
     shown = run("--help").stdout
     assert len(shown.splitlines()) <= 45
     assert [line[:-1] for line in shown.splitlines() if re.fullmatch(r"[A-Z]\w+:", line)] == list(TABLE)
-    rows = dict(re.findall(r"^  (\w[\w, ]*?)\s{2,}(.+)$", shown, re.MULTILINE))
+    rows = dict(re.findall(r"^  (\w[\w, -]*?)\s{2,}(.+)$", shown, re.MULTILINE))
     for section in TABLE.values():
         for name, (_, line) in section.items():
             [(names, told)] = [(names, told) for names, told in rows.items() if name in names.split(", ")]
