@@ -26,7 +26,7 @@ from friday_store import serializer
 from friday_store.errors import FridayStoreError, InvalidValueError, SerializationError
 from friday_store.manifest import Artifact
 from friday_store.registry import ModelRegistry, location
-from friday_store.storage.local import publish_file
+from friday_store.storage.files import publish_file
 
 _NEWUSER: Final = 0x10000000
 _NEWNET: Final = 0x40000000

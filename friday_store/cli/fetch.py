@@ -72,7 +72,7 @@ def get(session: Session, /, *, revision: str, dest: Path | None, force: bool, a
     DEST is a file or a folder, or - for stdout; without it the file is called NAME-VERSION, with the suffix of its
     format, and an attachment by its own name.
     """
-    from friday_store.storage.local import publish_file
+    from friday_store.storage.files import publish_file
 
     registry = session.registry()
     row = named(registry, revision)

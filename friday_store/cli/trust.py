@@ -213,7 +213,7 @@ def identity(ctx: click.Context) -> None:
 def identity_export(session: Session, /, *, path: Path) -> None:
     """Write your secret key to a file, for another machine of yours."""
     from friday_store.registry import location
-    from friday_store.storage.local import replace_private
+    from friday_store.storage.files import replace_private
 
     if path.exists():
         raise Refusal(f"{path} exists", 4, "name another file")

@@ -32,7 +32,7 @@ from friday_store.manifest import Manifest
 from friday_store.objects import Kind, ObjectStore
 from friday_store.repository import FORMAT_FILE, Repository
 from friday_store.storage import Storage
-from friday_store.storage.local import replace_private
+from friday_store.storage.files import replace_private
 
 _MAGIC: Final = b"FRIDSEEN"
 _HEADER: Final = struct.Struct("<8sQ")

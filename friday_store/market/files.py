@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from friday_store.errors import StorageError
-from friday_store.storage.local import publish_file
+from friday_store.storage.files import publish_file
 
 if TYPE_CHECKING:
     from pathlib import Path

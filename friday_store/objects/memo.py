@@ -22,7 +22,7 @@ from typing import Final
 
 from friday_store.digest import SIZE, digest_of
 from friday_store.errors import StorageError
-from friday_store.storage.local import replace_private
+from friday_store.storage.files import replace_private
 
 _MAGIC: Final = b"FRIDMEMO"
 _IDENTITY: Final = struct.Struct("<5Q")

@@ -21,7 +21,7 @@ from friday_store.registry import attachments
 from friday_store.registry.exchange import Exchange, rules_of
 from friday_store.registry.records import Record, records
 from friday_store.repository import Transaction
-from friday_store.storage.local import publish_file
+from friday_store.storage.files import publish_file
 from friday_store.sync import Source, Watcher, copy
 from friday_store.sync.bundle import Bundle, read_bundle, write_bundle
 from friday_store.sync.changes import refs_of

@@ -34,8 +34,8 @@ from friday_store.plugins import Plugins
 from friday_store.repository import resolve
 from friday_store.repository.transaction import Transaction
 from friday_store.storage import Storage
+from friday_store.storage.files import private_folder
 from friday_store.storage.kept import Kept
-from friday_store.storage.local import private_folder
 
 __all__ = ["Repository", "Settings", "Tracked", "Transaction"]
 

@@ -20,18 +20,14 @@ and what may stand where, is said in :mod:`friday_store.remotes`. A file is repl
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import fcntl
-import os
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from friday_store.errors import InvalidValueError, StorageError
-from friday_store.storage.local import private_folder, replace_private
+from friday_store.storage.files import alone, private_folder, replace_private
 
 FILE: Final = "config.toml"
 LOCAL: Final = "config.local.toml"
@@ -91,7 +87,8 @@ def change_remotes(path: Path, change: Callable[[MutableMapping[str, Any]], None
     """
     import tomlkit
 
-    with _alone(path.parent):
+    private_folder(path.parent)
+    with alone(path.parent):
         before = read_remotes(path)
         document = tomlkit.parse(path.read_text("utf-8") if path.exists() else "")
         if "remotes" not in document:
@@ -110,7 +107,8 @@ def change_remotes(path: Path, change: Callable[[MutableMapping[str, Any]], None
 def keep_out_of_git(root: Path) -> None:
     """Make git ignore what is this user's alone, wherever the folder lies or will lie; ``.gitignore`` is added to."""
     path = root / ".gitignore"
-    with _alone(root):
+    private_folder(root)
+    with alone(root):
         if path.is_symlink():
             raise StorageError(f"{path} is a symbolic link; it is not followed", hint=f"rm {path}")
         text = path.read_text("utf-8") if path.exists() else ""
@@ -147,22 +145,3 @@ def _raw(path: Path) -> dict[str, Any]:
         raise InvalidValueError(f"{path}: {error}", path=path.name) from error
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror}") from error
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold a lock on a folder, which is made if it is missing; the kernel takes it from a holder that died."""
-    try:
-        private_folder(folder)
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise StorageError(f"cannot write in {folder}: {error.strerror}") from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
-                raise StorageError(f"cannot lock {folder}: {error.strerror}") from error
-        yield
-    finally:
-        os.close(handle)

@@ -22,7 +22,7 @@ from friday_store.objects.chunking import Tally, cut
 from friday_store.plugins import Plugins
 from friday_store.serialization.compatibility import CompatibilityReport, Difference, compared
 from friday_store.serialization.signatures import detect
-from friday_store.storage.local import publish_file
+from friday_store.storage.files import publish_file
 
 __all__ = ["CompatibilityReport", "Difference", "ModelSerializer", "detect"]
 

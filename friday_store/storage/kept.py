@@ -20,7 +20,7 @@ from typing import BinaryIO, Final, NamedTuple
 from friday_store.digest import SIZE, Buffer, digest_of
 from friday_store.errors import StorageError
 from friday_store.storage import Entry, Spool, Storage
-from friday_store.storage.local import replace_private
+from friday_store.storage.files import replace_private
 
 _MAGIC: Final = b"FRIDKEPT"
 _HEADER: Final = struct.Struct("<8sQQ")

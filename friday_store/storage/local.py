@@ -14,7 +14,6 @@ import builtins
 import contextlib
 import errno
 import fcntl
-import itertools
 import os
 import secrets
 import stat
@@ -22,19 +21,18 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, NoReturn, Self
+from typing import Final, Self
 
 from friday_store.digest import Buffer
 from friday_store.errors import StorageError
 from friday_store.storage import Entry
+from friday_store.storage.files import TEMPORARY, create_temporary, lock, private_folder, refuse, sync
 
-TEMPORARY: Final = ".tmp-"
 _GATHER: Final = min(os.sysconf("SC_IOV_MAX"), 1024)
 _LONG: Final = 24 * 3600.0
 _TURN: Final = 10.0
 _FLUSH: Final = 32 << 20
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class LocalStorage:
@@ -176,7 +174,7 @@ class LocalStorage:
             handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
             try:
                 found = os.fstat(handle)
-                locked = _lock(handle)
+                locked = lock(handle)
                 if locked is None:
                     before = min(time.time() - _LONG, time.time() if before is None else before)
                 if locked is False or (before is not None and found.st_mtime > before):
@@ -199,8 +197,8 @@ class LocalStorage:
                 try:
                     fresh = f"{path.replace('/', '-').removeprefix(TEMPORARY)}.{secrets.token_hex(4)}"
                     os.rename(name, fresh, src_dir_fd=here, dst_dir_fd=aside)
-                    _sync(aside)
-                    _sync(here)
+                    sync(aside)
+                    sync(here)
                 finally:
                     os.close(here)
             finally:
@@ -214,7 +212,7 @@ class LocalStorage:
         except StorageError:
             raise
         except OSError as error:
-            _refuse(error, verb, f"{self.url}/{path}")
+            refuse(error, verb, f"{self.url}/{path}")
 
 
 class LocalSpool:
@@ -237,7 +235,7 @@ class LocalSpool:
         with storage.mapped_errors("write", folder):
             self._folder = storage.folder(folder, make=True)
             try:
-                self._file = _temporary(self._name, self._folder)
+                self._file = create_temporary(self._name, self._folder)
             except OSError:
                 os.close(self._folder)
                 raise
@@ -301,13 +299,13 @@ class LocalSpool:
         with self._storage.mapped_errors("write", f"{self._path}/{name}"):
             self._settle()
             os.fchmod(self._file, 0o444)
-            _sync(self._file)
+            sync(self._file)
             try:
                 os.link(self._name, name, src_dir_fd=self._folder, dst_dir_fd=self._folder, follow_symlinks=False)
             except FileExistsError:
                 return False
             self._forget()
-            _sync(self._folder)
+            sync(self._folder)
             return True
 
     def _forget(self) -> None:
@@ -315,109 +313,6 @@ class LocalSpool:
             name, self._name = self._name, None
             with contextlib.suppress(OSError):
                 os.unlink(name, dir_fd=self._folder)
-
-
-def private_folder(path: Path) -> None:
-    """Make a folder, and those above it that are missing, durably, for this user alone whatever the umask says."""
-    missing = itertools.takewhile(lambda folder: not folder.exists(), (path, *path.parents))
-    for folder in reversed(list(missing)):
-        folder.mkdir(mode=0o700, exist_ok=True)
-        with contextlib.suppress(PermissionError):  # a folder that can be searched and not read cannot be synced
-            above = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                _sync(above)
-            finally:
-                os.close(above)
-
-
-def replace_private(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Put a small file of this user's in the place of another at once, through no link; its folder is made.
-
-    Args:
-        path: The file, which will have mode 0600.
-        data: Its bytes.
-        durable: Whether it must be there after a power cut.
-
-    Raises:
-        StorageError: It cannot be written, or a symbolic link stands in its folder's place.
-    """
-    if path.parent.is_symlink():
-        _refuse(OSError(errno.ELOOP, os.strerror(errno.ELOOP)), "write", str(path))
-    try:
-        private_folder(path.parent)
-        temporary = path.with_name(TEMPORARY + secrets.token_hex(8))
-        try:
-            with os.fdopen(_temporary(str(temporary)), "wb") as file:
-                file.write(data)
-                file.flush()
-                if durable:
-                    _sync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        _refuse(error, "write", str(path))
-
-
-def publish_file(path: Path, blocks: Iterable[Buffer], *, replace: bool = False) -> int:
-    """Write a user's file that appears whole or not at all, and return its size; its mode is the umask's.
-
-    Args:
-        path: The file, whose folder is there.
-        blocks: Its bytes.
-        replace: Whether it may take the place of another.
-
-    Raises:
-        StorageError: It is there already, or cannot be written.
-    """
-    temporary = path.with_name(TEMPORARY + secrets.token_hex(8))
-    try:
-        with temporary.open("xb") as file:
-            size = sum(file.write(block) for block in blocks)
-            file.flush()
-            _sync(file.fileno())
-        if replace:
-            temporary.replace(path)
-        else:
-            os.link(temporary, path)
-    except FileExistsError as error:
-        raise StorageError(f"{path} is there already", hint="name another file, or remove it") from error
-    except OSError as error:
-        _refuse(error, "write", str(path))
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-    return size
-
-
-def _temporary(name: str, folder: int | None = None) -> int:
-    """Return a descriptor of a new temporary file that is locked, so that nobody takes it for an abandoned one."""
-    while True:
-        handle = os.open(name, _NEW, 0o600, dir_fd=folder)
-        try:
-            if _lock(handle) is False:  # somebody looks whether it is abandoned: that ends, or the file is removed
-                fcntl.flock(handle, fcntl.LOCK_EX)
-            if os.fstat(handle).st_nlink:
-                return handle
-        except BaseException:
-            os.close(handle)
-            with contextlib.suppress(OSError):
-                os.unlink(name, dir_fd=folder)
-            raise
-        os.close(handle)
-
-
-def _lock(handle: int) -> bool | None:
-    """Lock a file, and return whether that was possible; None where there are no locks."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
-            raise
-        return None
-    return True
 
 
 def _child(above: int, name: str, *, make: bool) -> int:
@@ -428,7 +323,7 @@ def _child(above: int, name: str, *, make: bool) -> int:
             raise
     with contextlib.suppress(FileExistsError):
         os.mkdir(name, 0o700, dir_fd=above)
-        _sync(above)
+        sync(above)
     return os.open(name, _FOLDER, dir_fd=above)
 
 
@@ -439,14 +334,6 @@ def _entry(child: os.DirEntry[str]) -> Entry | None:
         return None
     folder = child.is_dir(follow_symlinks=False)
     return Entry(child.name, 0 if folder else found.st_size, found.st_mtime, folder)
-
-
-def _sync(handle: int) -> None:
-    full = getattr(fcntl, "F_FULLFSYNC", None)
-    if full is not None:
-        fcntl.fcntl(handle, full)
-    else:
-        os.fsync(handle)
 
 
 def _wait(handle: int) -> None:
@@ -464,19 +351,3 @@ def _wait(handle: int) -> None:
             raise
         else:
             return
-
-
-def _refuse(error: OSError, verb: str, path: str) -> NoReturn:
-    hints = {
-        errno.ENOSPC: "free some space and run the command again; nothing was changed",
-        errno.EDQUOT: "free some of your quota and run the command again; nothing was changed",
-        errno.EROFS: "the file system is mounted read-only; reading commands work",
-        errno.EACCES: "reading may work; to write, use a folder of your own",
-        errno.EPERM: "the file system or its owner forbids it (hard links are needed)",
-        errno.ELOOP: "a symbolic link stands where a file or folder of the repository should be; remove it",
-        errno.ENOTDIR: "a file or a symbolic link stands where a folder of the repository should be; remove it",
-    }
-    what = os.strerror(error.errno) if error.errno else str(error)
-    refused = StorageError(f"cannot {verb} {path}: {what}", hint=hints.get(error.errno or 0))
-    refused.errno = error.errno
-    raise refused from error

@@ -20,7 +20,7 @@ from friday_store.objects import Directory, ObjectStore
 from friday_store.objects.pack import PackWriter, read_directory
 from friday_store.objects.streaming import verified
 from friday_store.repository import Repository
-from friday_store.storage.local import replace_private
+from friday_store.storage.files import replace_private
 from friday_store.sync.closure import Closure
 
 _SIZE: Final = 128 << 20

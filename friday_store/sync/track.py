@@ -12,16 +12,14 @@ Losing the file costs a question: the next sync compares all refs, and asks line
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from friday_store.errors import IntegrityError, StorageError
-from friday_store.storage.local import private_folder, replace_private
+from friday_store.storage.files import alone, replace_private
 
 FOLDER: Final = "remotes"
 _FILE: Final = "state.json"
@@ -134,18 +132,8 @@ class Track:
         if self.folder is None:
             yield
             return
-        path = self.folder / "lock"
-        try:
-            private_folder(self.folder)
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StorageError(f"cannot lock {path}: {error.strerror}", hint="the folder must be yours") from error
-        try:
-            with contextlib.suppress(OSError):  # a file system without locks: then both do the work
-                fcntl.flock(handle, fcntl.LOCK_EX)
+        with alone(self.folder / "lock"):
             yield
-        finally:
-            os.close(handle)
 
 
 def _mark(raw: Any) -> Mark:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
-import fcntl
 import json
 import os
 import stat
@@ -24,7 +23,7 @@ from typing import Any, Final
 from friday_store import signing
 from friday_store.errors import ConflictError, InvalidValueError, StorageError
 from friday_store.manifest import Manifest
-from friday_store.storage.local import private_folder, replace_private
+from friday_store.storage.files import alone, replace_private
 
 FILE: Final = "identity.json"
 _CAP: Final = 4096
@@ -145,13 +144,8 @@ class Identity:
         if self.path is None:
             yield
             return
-        private_folder(self.path.parent)
-        handle = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with alone(self.path.with_suffix(".lock")):
             yield
-        finally:
-            os.close(handle)
 
 
 def _text(key: signing.PrivateKey) -> bytes:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import fcntl
 import json
 import os
 import warnings
@@ -27,7 +26,7 @@ from typing import Any, Final, Literal
 
 from friday_store.errors import InvalidValueError
 from friday_store.signing import PUBLIC
-from friday_store.storage.local import private_folder, replace_private
+from friday_store.storage.files import alone, replace_private
 
 Subject = Literal["digests", "repositories", "types", "own"]
 SETS: Final[tuple[Subject, ...]] = ("digests", "repositories", "types", "own")
@@ -204,13 +203,8 @@ class LedgerFile:
         if self.path is None or self._held is not None:
             yield
             return
-        private_folder(self.path.parent)
-        handle = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with alone(self.path.with_suffix(".lock")):
             yield
-        finally:
-            os.close(handle)
 
 
 def _text(value: Any) -> str:
