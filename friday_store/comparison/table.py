@@ -97,13 +97,15 @@ def as_html(title: str, tables: Iterable[tuple[str, Sequence[str], Iterable[Sequ
     for caption, heads, rows in tables:
         body = "".join(f"<tr>{_cells('td', row)}</tr>" for row in rows)
         if body:
-            head = f"<caption>{html.escape(caption)}</caption><thead><tr>{_cells('th', heads)}</tr></thead>"
+            title = f'<caption style="text-align:left">{html.escape(caption)}</caption>'
+            head = f"{title}<thead><tr>{_cells('th', heads)}</tr></thead>"
             made.append(f"<table>{head}<tbody>{body}</tbody></table>")
     return f"<div>{''.join(made)}</div>"
 
 
 def _cells(tag: str, row: Sequence[str]) -> str:
-    return "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row)
+    style = "text-align:left;padding:2px 10px 2px 0"
+    return "".join(f'<{tag} style="{style}">{html.escape(cell)}</{tag}>' for cell in row)
 
 
 def plain(value: Any) -> Any:  # noqa: PLR0911 - one line per kind of value

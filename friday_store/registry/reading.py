@@ -16,6 +16,7 @@ from friday_store.registry import attachments, history, listing, ranking
 from friday_store.registry.access import Access
 from friday_store.registry.pages import Page
 from friday_store.registry.records import Record, frame, moment, records
+from friday_store.remotes.secrecy import shown_urls
 from friday_store.trust import Provenance
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 
 class Reading(Access):
     """What a registry answers; nothing here changes it."""
+
+    def _repr_html_(self) -> str:
+        from friday_store.registry import notebook
+
+        return notebook.registry(self.repository.index, shown_urls(self.url), self.list_summaries())
 
     def load_model(self, revision: str, version: str | None = None) -> Any:
         """Return the model, made from verified bytes; it is the caller's own.

@@ -20,6 +20,15 @@ _FRAME: Final = (
 )  # fmt: skip
 
 
+class VersionRecord(dict[str, Any]):
+    """A version's record: a plain dict, which a notebook shows as a page."""
+
+    def _repr_html_(self) -> str:
+        from friday_store.registry import notebook
+
+        return notebook.version(self) if {"model_name", "model_id", "created_at"} <= self.keys() else ""
+
+
 def moment(micros: int) -> dt.datetime:
     """Return a time of the index as an aware datetime."""
     return dt.datetime.fromtimestamp(micros // 1_000_000, dt.UTC) + dt.timedelta(microseconds=micros % 1_000_000)
@@ -54,7 +63,7 @@ def _grouped(index: Index, sql: str, keys: Sequence[Any]) -> dict[Any, list[str]
 
 def _record(row: VersionRow, tags: list[str], aliases: list[str], parents: list[str]) -> Record:
     details = mirror.loaded(row.details)
-    return {
+    return VersionRecord({
         "model_id": row.model_id,
         "model_name": row.model_name,
         "model_version": row.model_version,
@@ -76,7 +85,7 @@ def _record(row: VersionRow, tags: list[str], aliases: list[str], parents: list[
         "name": row.model_name,
         "version": row.model_version,
         "type": row.model_type,
-    }
+    })  # fmt: skip
 
 
 def columns(found: Sequence[Mapping[str, Any]]) -> tuple[list[str], Iterator[list[Any]]]:
