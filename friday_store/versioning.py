@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _TWICE: Final = ("id", "name", "version", "type")
 _METRICS: Final = """
 SELECT m.model_version, m.model_id, x.name, x.time, x.step, x.value FROM model_metadata m
-  JOIN model_metrics x ON x.version_id = m.id WHERE m.model_name = ? AND (? IS NULL OR x.name = ?)
+  JOIN model_metrics x ON x.version_id = m.id WHERE m.model_name = ? AND (CAST(? AS TEXT) IS NULL OR x.name = ?)
   ORDER BY x.time, m.id, x.position
 """
 _OBSERVED: Final = {

@@ -74,6 +74,7 @@ TABLE: Final[Table] = {
         "prune": (f"{_HERE}.gc:prune", "Forget versions by rule."),
         "gc": (f"{_HERE}.gc:gc", "Erase what no name needs."),
         "protect": (f"{_HERE}.protect:protect", "Keep names from moving by accident."),
+        "index": (f"{_HERE}.index:index", "Show or move the SQL index."),
         "doctor": (f"{_HERE}.care:doctor", "Check the installation."),
         "trust": (f"{_HERE}.trust:trust", "List, add and remove what may run code."),
         "identity": (f"{_HERE}.trust:identity", "Show or move your key."),
@@ -108,6 +109,7 @@ FOLDED: Final = {
     "search": "query",
     "completion": "help",
     "identity": "approve",
+    "index": "protect",
 }
 """Commands that share a line of the root's help with one that undoes them or is near."""
 

@@ -79,6 +79,7 @@ def _registry_checked(registry: ModelRegistry) -> Iterator[tuple[str, str, str]]
         stored = [each.message for each in problems if each.kind != "index" and each.severity == "error"]
         seq = repository.index.seq
         yield "index", "fail" if index else "ok", "; ".join(index) or f"says what the log says, up to entry {seq}"
+        yield "index place", "ok", repository.index.place
         yield "log and packs", "fail" if stored else "ok", "; ".join(stored) or "sound, data not read"
     except FridayStoreError as error:
         yield "log and packs", "fail", str(error)

@@ -24,6 +24,7 @@ EXIT_CODES: Final = {
 ENVIRONMENT: Final = {
     "FRIDAY_STORE_URL": "the registry, when --registry is not given",
     "FRIDAY_STORE_HOME": "this user's folder for config.toml, trust, caches and the default registry",
+    "FRIDAY_STORE_INDEX": "where the index is, such as postgresql://HOST/DATABASE; stronger than index use",
     "FRIDAY_STORE_ACTOR": "who writes, in the log and in versions; else user@host",
     "FRIDAY_STORE_PLUGINS": "the plugins to load, such as a,b; none for none; else all",
     "FRIDAY_STORE_REMOTE_<NAME>_<OPTION>": "an option of a remote, such as KEY; REGISTRY is what a URL itself needs",

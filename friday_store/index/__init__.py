@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from friday_store.digest import SIZE, digest_of
-from friday_store.errors import IntegrityError, ModelNotFoundError
+from friday_store.errors import IntegrityError, ModelNotFoundError, PluginError
 from friday_store.index import mirror
-from friday_store.index.database import MOST_ROWS, DamagedIndexError, Database, IndexFileError
+from friday_store.index.database import Database
+from friday_store.index.engine import MOST_ROWS, DamagedIndexError, Engine, IndexFileError, LostIndexError
 from friday_store.index.schema import COLUMNS
+from friday_store.index.server import Server
 from friday_store.index.writing import INSERT, VersionRow, Writer, moves_of, moves_to
 from friday_store.log import Log, LogEntry, State
 from friday_store.manifest import Manifest, Note
@@ -27,7 +29,7 @@ from friday_store.objects import ObjectStore
 from friday_store.protection import Protection
 from friday_store.refs import Ref
 
-__all__ = ["MOST_ROWS", "Index", "VersionRow"]
+__all__ = ["MOST_ROWS", "Index", "LostIndexError", "Server", "VersionRow"]
 
 _LOGGER: Final = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -72,7 +74,7 @@ class Index:
     """The mirror of one repository.
 
     Args:
-        path: The file; None keeps it in memory.
+        place: The SQLite file, or the server; None keeps it in memory.
         repository: The repository's id.
         log: The log that it mirrors.
         objects: Where manifests and notes are; the index tells it which packs are in use.
@@ -85,7 +87,7 @@ class Index:
 
     def __init__(
         self,
-        path: Path | None,
+        place: Path | Server | None,
         repository: str,
         log: Log,
         objects: ObjectStore,
@@ -96,7 +98,7 @@ class Index:
         self.bare = bare
         self._seen = seen
         self._looking = True
-        self._database = Database(path, cache=_BARE_CACHE if bare else _CACHE)
+        self._database = _engine(place, repository, cache=_BARE_CACHE if bare else _CACHE)
         self._repository = repository
         self._log = log
         self._objects = objects
@@ -105,10 +107,16 @@ class Index:
         self._time = 0
         self._protection = Protection()
         self._still: set[int] = set()
+        self._held: set[int] = set()
         self._departures: deque[tuple[int, tuple[str, ...]]] = deque(maxlen=_REMEMBERED)
         self._applying = 0
         objects.look_again = self._look_again
         objects.look = self._look_unless_applying
+
+    @property
+    def place(self) -> str:
+        """Which database it is in, and where, for people."""
+        return self._database.place
 
     @property
     def seq(self) -> int:
@@ -152,7 +160,16 @@ class Index:
         if threading.get_ident() in self._still or not (self._looking or known is not None or self._at is None):
             return
         try:
-            self._follow(known, fresh or {})
+            for left in reversed(range(_RENEWALS)):
+                try:
+                    self._follow(known, fresh or {})
+                    break
+                except LostIndexError as error:
+                    if not left:
+                        raise
+                    known = None
+                    with contextlib.suppress(LostIndexError):
+                        self._resume(error)
         except IndexFileError as error:
             self._retreat(error)
 
@@ -217,11 +234,14 @@ class Index:
                     self.catch_up()
                 if self._settled(held):
                     break
-            self._still.add(threading.get_ident())
+            thread = threading.get_ident()
+            self._still.add(thread)
+            self._held.add(thread)
             try:
                 yield
             finally:
-                self._still.discard(threading.get_ident())
+                self._held.discard(thread)
+                self._still.discard(thread)
 
     def _settled(self, held: contextlib.ExitStack) -> bool:
         """Hold a snapshot of the file if it has just what this process has applied."""
@@ -232,6 +252,13 @@ class Index:
         except DamagedIndexError:
             held.close()
             self.rebuild()
+        except LostIndexError as error:
+            held.close()
+            with contextlib.suppress(LostIndexError):
+                self._resume(error)
+        except IndexFileError as error:
+            held.close()
+            self._retreat(error)
         held.close()
         return False
 
@@ -275,19 +302,55 @@ class Index:
 
     def _retreat(self, error: DamagedIndexError | IndexFileError) -> None:
         """Go on in memory: a disk that is full, read-only or failing must not keep anybody from reading."""
-        if self._database.path is None:
+        if not self._database.lasting:
             raise error
         _LOGGER.warning("going on with an index in memory: %s", error)
         self._database.close()
         self._database = Database(None)
         self._rebuild()
 
+    def _resume(self, error: LostIndexError) -> None:
+        """Begin again with a database whose connection was lost; it may have been set back meanwhile.
+
+        Raises:
+            LostIndexError: It was lost once more.
+        """
+        _LOGGER.info("connecting to the index again: %s", error)
+        try:
+            self._open()
+            self._follow(None, {})
+        except DamagedIndexError as damage:
+            _LOGGER.info("making the index anew: %s", damage)
+            self.rebuild()
+        except LostIndexError:
+            raise
+        except IndexFileError as failure:
+            self._retreat(failure)
+
+    def prove(self) -> None:
+        """Catch up in the database that was named, or raise: no index in memory takes its place.
+
+        Raises:
+            IndexFileError: It cannot be used.
+        """
+        with contextlib.suppress(DamagedIndexError):
+            self._open()
+        self.catch_up()
+        if not self._database.lasting:
+            raise IndexFileError("the index was made in memory only: see the warnings")
+
     def rebuild(self) -> None:
         """Throw the file away and make it anew from the log; in memory where that cannot be done."""
         try:
-            with self._database.renewal() as renewed:
-                if not (renewed and self._sound()):
-                    self._rebuild()
+            for left in reversed(range(_RENEWALS)):
+                try:
+                    with self._database.renewal() as renewed:
+                        if not (renewed and self._sound()):
+                            self._rebuild()
+                    break
+                except LostIndexError:
+                    if not left:
+                        raise
         except (DamagedIndexError, IndexFileError) as error:
             self._retreat(error)
 
@@ -415,6 +478,11 @@ class Index:
         for _ in range(_RENEWALS):
             try:
                 return question()
+            except LostIndexError as error:
+                if threading.get_ident() in self._held:
+                    raise
+                with contextlib.suppress(LostIndexError):
+                    self._resume(error)
             except DamagedIndexError as error:  # again, when others are making one damaged file anew at this moment
                 _LOGGER.warning("making the index anew: %s", error)
                 self.rebuild()
@@ -508,6 +576,22 @@ class Index:
     def note(self, digest: bytes) -> Note:
         """Return a note, verified."""
         return self._writer.note(digest)
+
+
+def _engine(place: Path | Server | None, repository: str, *, cache: int) -> Engine:
+    """Return the database at a place.
+
+    Raises:
+        PluginError: It needs a driver that is not installed.
+    """
+    if not isinstance(place, Server):
+        return Database(place, cache=cache)
+    try:
+        from friday_store.index.postgres import Postgres
+    except ImportError as error:
+        hint = "pip install 'friday-store[postgres]'"
+        raise PluginError(f"an index in PostgreSQL needs psycopg: {error}", hint=hint) from error
+    return Postgres(place, repository)
 
 
 def _opened(row: tuple[Any, ...]) -> VersionRow:

@@ -13,12 +13,13 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from friday_store.errors import IntegrityError, InvalidValueError, StorageError
-from friday_store.index.schema import NAMES, TABLES, VERSION
+from friday_store.errors import InvalidValueError, StorageError
+from friday_store.index.engine import MOST_ROWS, DamagedIndexError, IndexFileError
+from friday_store.index.schema import KEYS, NAMES, TABLES, VERSION
 from friday_store.index.views import VIEWS
 
 _APPLICATION: Final = 0x46524459
@@ -32,19 +33,10 @@ _DAMAGE: Final = ("SQLITE_IOERR_SHORT_READ", "SQLITE_READONLY_DBMOVED")
 _UNSOUND: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB", *_DAMAGE)
 _EXCESS: Final = ("too many", "too large", "too complex", "parser stack overflow", "at most 64 tables")
 _STEPS: Final = 10_000
-MOST_ROWS: Final = 1_000_000
-
-
-class DamagedIndexError(IntegrityError):
-    """The index file is not a sound index of this repository; it can be thrown away."""
-
-
-class IndexFileError(StorageError):
-    """The index file cannot be used here: no space, no permission, or a failing disk; one in memory can."""
 
 
 class Database:
-    """The index's file.
+    """The index's file; the engine that there is without asking.
 
     Args:
         path: Where it is; None keeps it in memory.
@@ -57,6 +49,14 @@ class Database:
         self._opened: tuple[int, sqlite3.Connection] | None = None
         self._file = 0
         self._lock = threading.RLock()
+
+    @property
+    def place(self) -> str:
+        return f"SQLite {sqlite3.sqlite_version}, {'in memory' if self.path is None else self.path}"
+
+    @property
+    def lasting(self) -> bool:
+        return self.path is not None
 
     @contextlib.contextmanager
     def using(self) -> Iterator[sqlite3.Connection]:
@@ -246,9 +246,7 @@ class Database:
         """Iterate over all rows of all tables as text, in key order: equal indexes give equal dumps."""
         for name in NAMES:
             with self.using() as connection:
-                columns = [row[1] for row in connection.execute(f"PRAGMA table_info({name})")]
-                keys = [row[1] for row in connection.execute(f"PRAGMA table_info({name})") if row[5]]
-                found = connection.execute(f"SELECT {', '.join(columns)} FROM {name} ORDER BY {', '.join(keys)}")  # noqa: S608
+                found = connection.execute(f"SELECT * FROM {name} ORDER BY {', '.join(KEYS[name])}")  # noqa: S608
                 yield from (f"{name}{row!r}" for row in found.fetchall())
 
     def __del__(self) -> None:
@@ -353,12 +351,6 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             time.sleep(0.01)
         else:
             return
-
-
-def insert(table: str, columns: Iterable[str]) -> str:
-    """Return the statement that inserts a row of positional values."""
-    names = list(columns)
-    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - fixed names
 
 
 def _hint(code: str) -> str | None:

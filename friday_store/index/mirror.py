@@ -125,10 +125,18 @@ def seal(row: tuple[Any, ...]) -> int:
 
 
 def metric_rows(birth: int, folded: Folded) -> list[tuple[Any, ...]]:
-    """Return the rows of ``model_metrics``; what is not a number becomes NULL."""
+    """Return the rows of ``model_metrics``; what is not a number becomes NULL, and minus zero zero, as in SQLite."""
     newest = {name: position for position, (name, *_) in enumerate(folded.metrics)}
     return [
-        (birth, name, position, None if math.isnan(value) else float(value), step, time, int(newest[name] == position))
+        (
+            birth,
+            name,
+            position,
+            None if math.isnan(value) else float(value) + 0.0,
+            step,
+            time,
+            int(newest[name] == position),
+        )
         for position, (name, value, step, time) in enumerate(folded.metrics)
     ]
 

@@ -1,4 +1,4 @@
-"""The tables of the index, as SQL for SQLite.
+"""The tables of the index, as SQL for SQLite; :mod:`friday_store.index.postgres.schema` makes PostgreSQL's of it.
 
 Every row is a function of the log and the objects, so a rebuilt index equals one that followed the log entry by
 entry. Ids are births of refs (``seq << 24 | place``), never counters. Times are microseconds since 1970 UTC. A
@@ -93,16 +93,19 @@ TABLES: Final = (
     "CREATE TABLE state (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
 )
 
-NAMES: Final = (
-    "model_metadata",
-    "model_tags",
-    "model_metrics",
-    "model_parents",
-    "model_notes",
-    "model_aliases",
-    "packs",
-    "state",
-)
+KEYS: Final = {
+    "model_metadata": ("id",),
+    "model_tags": ("version_id", "tag"),
+    "model_metrics": ("version_id", "name", "position"),
+    "model_parents": ("version_id", "position"),
+    "model_notes": ("version_id", "time", "digest"),
+    "model_aliases": ("model_name", "alias"),
+    "packs": ("name",),
+    "state": ("key",),
+}
+"""The columns that tell the rows of each table apart, in the order of a dump."""
+
+NAMES: Final = tuple(KEYS)
 
 COLUMNS: Final = (
     "id", "model_id", "model_name", "model_version", "precedence", "stable", "model_type", "description", "status",

@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_TEXTS: Final = {
+TEXTS: Final = {
     "models": """
 SELECT m.model_name AS name,
   (SELECT h.model_version FROM model_metadata h WHERE h.model_name = m.model_name
@@ -30,9 +30,9 @@ FROM model_metadata m GROUP BY m.model_name""",
     "versions": """
 SELECT m.model_name AS name, m.model_version AS version, m.model_type AS type, m.status, m.description,
   (SELECT group_concat(tag, ', ') FROM (
-    SELECT t.tag FROM model_tags t WHERE t.version_id = m.id ORDER BY t.tag)) AS tags,
+    SELECT t.tag FROM model_tags t WHERE t.version_id = m.id ORDER BY t.tag) ordered) AS tags,
   (SELECT group_concat(alias, ', ') FROM (
-    SELECT a.alias FROM model_aliases a WHERE a.model_id = m.model_id ORDER BY a.alias)) AS aliases,
+    SELECT a.alias FROM model_aliases a WHERE a.model_id = m.model_id ORDER BY a.alias) ordered) AS aliases,
   json_extract(m.details, '$.metrics') AS metrics, utc(m.created_at) AS created,
   utc(m.updated_at) AS updated, m.author, m.serializer AS format, m.size_bytes, m.model_id
 FROM model_metadata m""",
@@ -68,4 +68,4 @@ def _readable(text: str) -> str:
     )
 
 
-VIEWS: Final = {name: _readable(text) for name, text in _TEXTS.items()}
+VIEWS: Final = {name: _readable(text) for name, text in TEXTS.items()}

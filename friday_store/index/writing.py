@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from friday_store.errors import IntegrityError, ModelNotFoundError
 from friday_store.index import mirror
-from friday_store.index.database import insert
+from friday_store.index.engine import insert
 from friday_store.index.schema import COLUMNS
 from friday_store.log import LogEntry, State
 from friday_store.manifest import Manifest, Note

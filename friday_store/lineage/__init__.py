@@ -24,7 +24,7 @@ __all__ = ["Direction", "Edge", "Lineage", "Node", "common_ancestor", "lineage"]
 _DIRECTIONS: Final = ("ancestors", "descendants", "both")
 _ANCESTORS: Final = """
 WITH RECURSIVE up (model_id) AS (
-  SELECT value FROM json_each(?)
+  SELECT CAST(value AS TEXT) FROM json_each(?)
   UNION SELECT p.parent FROM up JOIN model_metadata m ON m.model_id = up.model_id
     JOIN model_parents p ON p.version_id = m.id)
 SELECT m.model_id, p.parent FROM up JOIN model_metadata m ON m.model_id = up.model_id
@@ -32,7 +32,7 @@ SELECT m.model_id, p.parent FROM up JOIN model_metadata m ON m.model_id = up.mod
 """
 _DESCENDANTS: Final = """
 WITH RECURSIVE down (model_id) AS (
-  SELECT value FROM json_each(?)
+  SELECT CAST(value AS TEXT) FROM json_each(?)
   UNION SELECT m.model_id FROM down JOIN model_parents p ON p.parent = down.model_id
     JOIN model_metadata m ON m.id = p.version_id)
 SELECT m.model_id, p.parent FROM down JOIN model_parents p ON p.parent = down.model_id

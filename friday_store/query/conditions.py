@@ -137,10 +137,12 @@ def _alike(test: Compare) -> Sql:
     if _stored_as(first) == "spelled" and test.operator in ("=", "in"):
         spelled = [mirror.spelled_text(str(value)) for value in test.values]
         path, test = f'{path}."{spelled[0][0]}"', Compare(test.field, test.operator, tuple(text for _, text in spelled))
-    kinds = "= 'text'" if isinstance(first, str) else "IN ('integer', 'real')"
-    found = compared("json_extract(m.details, ?)", test)
+    text = isinstance(first, str)
+    kinds = "= 'text'" if text else "IN ('integer', 'real')"
+    found = compared("json_extract(m.details, ?)" if text else "CAST(json_extract(m.details, ?) AS NUMERIC)", test)
     values = (found.values[0], path) if test.operator in ("like", "glob") else (path, *found.values)
-    whole = Sql(f"((json_type(m.details, ?) {kinds} AND {found.text}) IS TRUE)", (path, *values))
+    # CASE, since AND promises no order, and what is no number cannot be cast everywhere
+    whole = Sql(f"(CASE WHEN json_type(m.details, ?) {kinds} THEN {found.text} ELSE 1 = 0 END)", (path, *values))
     return joined([whole, *extra], "OR", "") if extra else whole
 
 

@@ -25,7 +25,9 @@ from friday_store.query.conditions import Bound, Sql, column_of, json_path
 from friday_store.query.parser import keys
 from friday_store.query.tree import Field
 
-_NUMBER: Final = "CASE WHEN json_type(m.details, ?) IN ('integer', 'real') THEN json_extract(m.details, ?) END"
+_NUMBER: Final = (
+    "CASE WHEN json_type(m.details, ?) IN ('integer', 'real') THEN CAST(json_extract(m.details, ?) AS NUMERIC) END"
+)
 _TEXT: Final = "CASE WHEN json_type(m.details, ?) = 'text' THEN json_extract(m.details, ?) END"
 _METRIC: Final = (
     "(SELECT o.value FROM model_metrics o WHERE o.version_id = m.id AND o.name = ? AND o.latest = 1 "

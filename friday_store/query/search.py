@@ -131,8 +131,8 @@ class _Search:
         """Go through the values of the metric that comes first in the order, then through what has none."""
         name = self._order.keys[0].field.name
         bounds = [part for part in self._parts if _bounds(part, name)]
-        source = "model_metrics x CROSS JOIN model_metadata m ON m.id = x.version_id"
-        having = [Sql("x.name = ? AND x.latest = 1 AND x.value IS NOT NULL", (name,))]
+        source = "model_metrics x CROSS JOIN model_metadata m"  # in this order, without a choice for SQLite
+        having = [Sql("m.id = x.version_id AND x.name = ? AND x.latest = 1 AND x.value IS NOT NULL", (name,))]
         having += [compared("x.value", part) for part in bounds if isinstance(part, Compare)]
         found: list[tuple[Any, ...]] = []
         if start is None or start[0][0] is not None:
@@ -174,6 +174,8 @@ class _Search:
             past = _past([(f"k{place}", down, gaps) for place, (_, down, gaps) in enumerate(columns)], *start)
             text = f"SELECT * FROM ({text}) page WHERE {past.text}"  # noqa: S608 - fixed text
             values += past.values
+        elif any(gaps for _, _, gaps in columns):
+            text = f"SELECT * FROM ({text}) page"  # noqa: S608 - PostgreSQL sorts by no expression of a name given here
         text += " ORDER BY " + ", ".join([*_sorted(columns), "id DESC"])
         wanted = self._limit if limit is None else limit
         if wanted is not None:

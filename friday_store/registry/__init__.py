@@ -21,7 +21,8 @@ class ModelRegistry(Recording, Naming, Keeping, Bundling):
     Args:
         url: A folder, or an fsspec URL. None: ``FRIDAY_STORE_URL``, else the nearest ``.friday`` up the tree, else
             a folder of this user's. It is created on the first write.
-        index: The index's SQLite file, as a path or ``sqlite:///`` URL; None: in the registry where that can be
+        index: Where the index is: a path or ``sqlite:///`` URL, or ``postgresql://`` for one that is shared. None:
+            ``FRIDAY_STORE_INDEX``, else as ``friday-store index use`` said, else in the registry where that can be
             written, else in this user's cache. One that is missing, damaged or another registry's is made anew.
         models_dir: The same as ``url``.
         registry_dir: The same as ``url``.

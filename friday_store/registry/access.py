@@ -11,7 +11,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from friday_store import refs
 from friday_store.errors import ConflictError, InvalidValueError
-from friday_store.index import VersionRow
+from friday_store.index import Server, VersionRow
 from friday_store.plugins import Plugins
 from friday_store.registry import location
 from friday_store.repository import Repository, Settings, Transaction
@@ -30,7 +30,7 @@ class Access:
         self,
         url: str | Path | None = None,
         *,
-        index: str | Path | None = None,
+        index: str | Path | Server | None = None,
         models_dir: str | Path | None = None,
         registry_dir: str | Path | None = None,
         plugins: Plugins | None = None,
@@ -60,7 +60,7 @@ class Access:
             compression=compression or ("none" if self.config.compression == "none" else "auto"),
             verify=verify,
             cache=location.cache_folder(),
-            index=location.index_file(index),
+            index=location.index_place(index),
         )
         self.repository = Repository(
             storage,

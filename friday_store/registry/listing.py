@@ -112,5 +112,5 @@ def names(index: Index, pattern: str | None) -> list[str]:
     """Return the names of models that match a glob, sorted."""
     sql, values = "SELECT DISTINCT model_name FROM model_metadata", ()
     if pattern is not None:
-        sql, values = sql + " WHERE model_name GLOB ?", (pattern,)  # type: ignore[assignment]
+        sql, values = sql + " WHERE glob(?, model_name)", (pattern,)  # type: ignore[assignment]
     return [str(row[0]) for row in index.rows(sql + " ORDER BY model_name", values)]

@@ -5,12 +5,16 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from friday_store.errors import InvalidValueError
+from friday_store.index.server import Server, serves
 from friday_store.maintenance.history import Witness
 from friday_store.plugins import Plugins
+from friday_store.registry.indexes import FILE as INDEXES
+from friday_store.registry.indexes import Indexes
 from friday_store.remotes import Remotes
 from friday_store.repository.config import FILE
 from friday_store.trust import Identity, TrustStore
@@ -18,6 +22,7 @@ from friday_store.trust.identity import FILE as IDENTITY
 
 URL: Final = "FRIDAY_STORE_URL"
 HOME: Final = "FRIDAY_STORE_HOME"
+INDEX: Final = "FRIDAY_STORE_INDEX"
 ACTOR: Final = "FRIDAY_STORE_ACTOR"
 PLUGINS: Final = "FRIDAY_STORE_PLUGINS"
 FOLDER: Final = ".friday"
@@ -112,23 +117,45 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("friday-store", appauthor=False))
 
 
-def index_file(named: str | Path | None) -> Path | None:
-    """Return the file that was named for the index.
+def index_place(named: str | Path | Server | None = None) -> Callable[[str], Path | Server | None]:
+    """Return what tells where the index of the repository with an id is.
+
+    Args:
+        named: Where it is said to be. None: ``FRIDAY_STORE_INDEX``, else what :func:`indexes` has for the repository.
 
     Raises:
-        InvalidValueError: It is a URL of another database than SQLite, or of none with a file.
+        InvalidValueError: It is a URL of no database that an index can be in.
     """
-    if named is None:
-        return None
-    text = str(named)
+    given = named if named is not None else os.environ.get(INDEX) or None
+    if given is not None:
+        place = given if isinstance(given, Server) else index_of(str(given))
+        return lambda _: place
+    return indexes().place
+
+
+def index_of(text: str, options: Mapping[str, str] | None = None) -> Path | Server:
+    """Return the place that a path or URL names.
+
+    Raises:
+        InvalidValueError: It is a URL of no database that an index can be in.
+    """
+    if serves(text):
+        return Server(text, options or {})
     if "://" in text:
         scheme, _, path = text.partition("://")
         if scheme != "sqlite" or not path.startswith("/") or path == "/":
             raise InvalidValueError(
-                f"an index is kept in a SQLite file, and {scheme}:// names none", path="index", hint="sqlite:///PATH"
+                f"an index is in a SQLite file or on a PostgreSQL server, and {scheme}:// names neither",
+                path="index",
+                hint="sqlite:///PATH or postgresql://HOST/DATABASE",
             )
         text = path[1:]
     return Path(text).expanduser().absolute()
+
+
+def indexes() -> Indexes:
+    """Return where this user's indexes are that are neither in their repositories nor in the cache."""
+    return Indexes(data_folder() / INDEXES, os.environ)
 
 
 def default_actor() -> str:

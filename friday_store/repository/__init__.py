@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from friday_store.digest import digest_of
 from friday_store.errors import IntegrityError, RepositoryError, StorageError
-from friday_store.index import Index, VersionRow
+from friday_store.index import Index, Server, VersionRow
 from friday_store.log import Log, LogEntry
 from friday_store.manifest import Artifact, Manifest, Note
 from friday_store.objects import Compression, Kind, Memo, ObjectStore
@@ -60,7 +60,8 @@ class Settings:
         verify: ``changed`` hashes mapped data again only when its file changed; ``always`` each time.
         cache: A per-user folder for what may be lost: verified files, indexes of repositories that cannot
             hold their own. None keeps those in memory.
-        index: The file for the index; None: in the repository, or the cache where that cannot be written.
+        index: Returns where the index of the repository with an id is: a file, or a server. None: in the repository,
+            or the cache where that cannot be written.
         cache_size: Bytes of models from far repositories to keep there; 0 keeps none.
         clock: Returns the time now.
     """
@@ -69,7 +70,7 @@ class Settings:
     compression: Compression = "auto"
     verify: str = "changed"
     cache: Path | None = None
-    index: Path | None = None
+    index: Callable[[str], Path | Server | None] = lambda _: None
     cache_size: int = 10 << 30
     clock: Callable[[], dt.datetime] = _utc_now
 
@@ -152,8 +153,8 @@ class Repository:
         self._objects = ObjectStore(self.storage, compression=self.settings.compression, memo=memo)
         self._log = Log(self.storage, digest_of(data or b""), self.settings.clock)
         bare = self._tracked is not None
-        path = self._index_path()
-        self._index = Index(path, self.id, self._log, self._objects, bare=bare, seen=tracked.seen)
+        place = self._index_place()
+        self._index = Index(place, self.id, self._log, self._objects, bare=bare, seen=tracked.seen)
         self._chunks = self._chunk_cache(memo)
 
     def _remembering(self, tracked: Tracked) -> Storage:
@@ -211,15 +212,17 @@ class Repository:
             )
         return data
 
-    def _index_path(self) -> Path | None:
+    def _index_place(self) -> Path | Server | None:
         root = self.storage.root
         if not self.born:
             return None
         if self._tracked is not None:
             return None if self._tracked.folder is None else self._tracked.folder / "refs.db"
-        if self.settings.index is not None:
-            private_folder(self.settings.index.parent)
-            return self.settings.index
+        named = self.settings.index(self.id)
+        if named is not None:
+            if isinstance(named, Path):
+                private_folder(named.parent)
+            return named
         if root is not None and os.access(root, os.W_OK):
             return root / "index.db"
         if self.settings.cache is None:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from friday_store.errors import ConflictError, IntegrityError, ProtectedError, StorageError
 from friday_store.hookspecs import Committed, Part, RefUpdate
-from friday_store.index import mirror
+from friday_store.index import LostIndexError, mirror
 from friday_store.log import EVERY, LogEntry, State
 from friday_store.manifest import Artifact, Manifest, Note
 from friday_store.objects import Batch, Directory, Kind
@@ -178,6 +178,8 @@ class Transaction:
                         with self._repository.index.still():
                             state = self._repository.index.state
                             result = plan(self)
+                    except LostIndexError:  # nothing is changed yet, so the plan is made again
+                        continue
                     except IntegrityError:  # what a slow plan reads may have been moved to other packs, and swept
                         if not self._repository.objects.moved_on(before):
                             raise

@@ -27,7 +27,7 @@ Spawn = Callable[..., "subprocess.CompletedProcess[str]"]
 ENTRY = [sys.executable, "-c", "from friday_store.cli import main; main()"]
 _CLEARED = (
     "FRIDAY_STORE_URL", "FRIDAY_STORE_PLUGINS", "FRIDAY_STORE_DEBUG", "FRIDAY_STORE_ACTOR", "NO_COLOR", "FORCE_COLOR",
-    "CLICOLOR_FORCE", "PYTHONWARNINGS", "FRIDAY_STORE_PAGER", "PAGER", "LESS",
+    "FRIDAY_STORE_INDEX", "CLICOLOR_FORCE", "PYTHONWARNINGS", "FRIDAY_STORE_PAGER", "PAGER", "LESS",
 )  # fmt: skip
 
 

@@ -84,12 +84,15 @@ def build(registry: ModelRegistry) -> list[Record]:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+def store(tmp_path_factory: pytest.TempPathFactory, index_url: str | None) -> Iterator[Store]:
     """Return a registry and its records."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FRIDAY_STORE_HOME", str(tmp_path_factory.mktemp("home")))
-        with ModelRegistry(tmp_path_factory.mktemp("q") / "r", plugins=Plugins(()), actor="ann") as registry:
+        with ModelRegistry(
+            tmp_path_factory.mktemp("q") / "r", plugins=Plugins(()), actor="ann", index=index_url
+        ) as registry:
             yield Store(registry)
+            assert registry.repository.index.place.startswith("SQLite" if index_url is None else "PostgreSQL")
 
 
 MISSING = object()

@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -20,6 +23,7 @@ from tests.servers.proxy import Proxy
 
 if TYPE_CHECKING:
     from tests.servers.gcs import FakeGcs
+    from tests.servers.postgres import PostgresServer
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,41 @@ def unconditional_gcs() -> Iterator[FakeGcs]:
 
     with FakeGcs(preconditions=False) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """The PostgreSQL server of this worker; where the machine has none, CI fails, and anybody else is told."""
+    try:
+        from tests.servers.postgres import PostgresServer, programs
+    except ImportError:
+        _untested("there is no psycopg here (pip install -e '.[test]')")
+    found = programs()
+    if found is None:
+        _untested("there is no PostgreSQL on this machine (apt-get install postgresql)")
+    with tempfile.TemporaryDirectory(prefix="postgres-") as folder, PostgresServer(Path(folder), found) as server:
+        yield server
+
+
+def _untested(reason: str) -> NoReturn:
+    """Fail in CI, and elsewhere skip with words that cannot be overlooked."""
+    if os.environ.get("CI"):
+        pytest.fail(f"PostgreSQL: {reason}")
+    pytest.skip(f"NOT TESTED WITH POSTGRESQL: {reason}")
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgres"])
+def index_url(request: pytest.FixtureRequest) -> str | None:
+    """Where an index is, for what must hold wherever it is: once None, for the usual place, and once on a server."""
+    return None if request.param == "sqlite" else str(request.getfixturevalue("postgres").url)
+
+
+@pytest.fixture
+def engine(index_url: str | None, home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Let every index of a test, in other processes too, be in SQLite once and once in PostgreSQL; which one."""
+    if index_url is not None:
+        monkeypatch.setenv("FRIDAY_STORE_INDEX", index_url)
+    return "sqlite" if index_url is None else "postgres"
 
 
 @pytest.fixture

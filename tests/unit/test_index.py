@@ -15,7 +15,8 @@ import pytest
 
 from friday_store.errors import ModelNotFoundError
 from friday_store.index import mirror
-from friday_store.index.database import DamagedIndexError, Database
+from friday_store.index.database import Database
+from friday_store.index.engine import DamagedIndexError
 from friday_store.manifest import Manifest, Note
 from friday_store.plugins import Plugins
 from friday_store.refs import Ref
@@ -66,17 +67,19 @@ def dump(folder: Path) -> list[str]:
         return list(registry.repository.index.dump())
 
 
+@pytest.mark.usefixtures("engine")
 def test_made_anew_it_is_the_same(store: Path) -> None:
     """A rebuilt index has the very rows of one that followed the log entry by entry."""
     with opened(store) as registry:
         followed = list(registry.repository.index.dump())
         registry.repository.index.rebuild()
         assert followed == list(registry.repository.index.dump())
-    (store / "index.db").unlink()
+    (store / "index.db").unlink(missing_ok=True)
     assert followed == dump(store)
     assert len(followed) > 30
 
 
+@pytest.mark.usefixtures("engine")
 def test_from_checkpoints_it_is_the_same(tmp_path: Path) -> None:
     """An index that begins at a checkpoint has the rows of one that began at the beginning."""
     with opened(tmp_path / "r") as registry:
@@ -191,6 +194,7 @@ def test_damage_while_it_is_open(store: Path) -> None:
         assert before == list(registry.repository.index.dump())
 
 
+@pytest.mark.usefixtures("engine")
 def test_two_registries_see_each_other(store: Path) -> None:
     """What one process commits another sees at its next question, whoever applied it first."""
     with opened(store) as one, opened(store) as other:
@@ -201,6 +205,7 @@ def test_two_registries_see_each_other(store: Path) -> None:
         assert list(one.repository.index.dump()) == list(other.repository.index.dump())
 
 
+@pytest.mark.usefixtures("engine")
 def test_rows_that_another_process_applied(store: Path) -> None:
     """A row that is in the file already leads to its objects, though this process has not read that entry yet."""
     with opened(store) as one, opened(store) as other:
@@ -212,6 +217,7 @@ def test_rows_that_another_process_applied(store: Path) -> None:
         assert list(one.repository.parts(one.repository.artifact(manifest.artifact))) == ["pickle"]
 
 
+@pytest.mark.usefixtures("engine")
 def test_a_plan_sees_one_state(store: Path) -> None:
     """While a transaction is planned its questions are answered from one state, whatever others write meanwhile."""
     with opened(store) as one, opened(store) as other:
@@ -222,6 +228,7 @@ def test_a_plan_sees_one_state(store: Path) -> None:
         assert [*before, "newest"] == sorted(one.model_names(), key="newest".__eq__)
 
 
+@pytest.mark.usefixtures("engine")
 def test_two_processes_write_one_index(tmp_path: Path) -> None:
     """Processes that register at once leave one index, equal to one made anew."""
     script = textwrap.dedent(
@@ -247,6 +254,7 @@ def test_two_processes_write_one_index(tmp_path: Path) -> None:
         assert followed == list(registry.repository.index.dump())
 
 
+@pytest.mark.usefixtures("engine")
 def test_threads_share_one_registry(store: Path) -> None:
     """Questions from several threads while another writes get whole answers."""
     with opened(store) as registry:
@@ -272,6 +280,7 @@ def test_threads_share_one_registry(store: Path) -> None:
         assert failures == []
 
 
+@pytest.mark.usefixtures("engine")
 def test_threads_that_ask_at_once_go_on_looking(store: Path) -> None:
     """However questions of several threads overlap, what another process commits afterwards is seen."""
     with opened(store) as one, opened(store) as other:
@@ -305,6 +314,7 @@ def test_an_index_in_memory(tmp_path: Path) -> None:
         assert before == list(registry.repository.index.dump())
 
 
+@pytest.mark.usefixtures("engine")
 def test_the_newest_observation_is_marked(store: Path) -> None:
     """Of each metric of each version, the observation that counts is marked, and no other."""
     with opened(store) as registry:
@@ -366,6 +376,7 @@ def test_views_for_people(tmp_path: Path, sql: str) -> None:
     assert sorted(VIEWED[sql], key=repr) == sorted(found, key=repr)
 
 
+@pytest.mark.usefixtures("engine")
 def test_refs_are_found(store: Path) -> None:
     """Every kind of ref is looked up as the log has it."""
     with opened(store) as registry:

@@ -20,7 +20,7 @@ STRANGE = "e" * 64
 
 
 @pytest.fixture
-def operations(registry: ModelRegistry) -> ModelOperations:
+def operations(engine: str, registry: ModelRegistry) -> ModelOperations:
     """Return an ensemble of two models, one of which was trained on data with a digest, and a model made from it."""
     made = ModelOperations(registry)
     made.register_model({"v": 1}, "a", parents=[DATA], training_data={"digest": DATA})

@@ -17,7 +17,7 @@ from friday_store.registry import ModelRegistry, ranking
 
 
 @pytest.fixture
-def operations(registry: ModelRegistry) -> ModelOperations:
+def operations(engine: str, registry: ModelRegistry) -> ModelOperations:
     """Return versions with values, without, with NaN and with infinity."""
     made = ModelOperations(registry)
     for number, rmse in enumerate([0.5, 0.3, 0.3, math.nan, None, 0.9]):

@@ -23,11 +23,13 @@ from friday_store.query.fields import COLUMNS
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelOperations]:
+def registry(tmp_path_factory: pytest.TempPathFactory, index_url: str | None) -> Iterator[ModelOperations]:
     """Return a registry with a few versions; the tests only read it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FRIDAY_STORE_HOME", str(tmp_path_factory.mktemp("home")))
-        with ModelOperations(tmp_path_factory.mktemp("q") / "r", plugins=Plugins(()), actor="ann") as made:
+        with ModelOperations(
+            tmp_path_factory.mktemp("q") / "r", plugins=Plugins(()), actor="ann", index=index_url
+        ) as made:
             for number in range(6):
                 made.register_model(
                     {"n": number},
@@ -39,6 +41,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelOperatio
                 )
             made.set_alias("aapl:1.0.1", "production")
             yield made
+            assert made.repository.index.place.startswith("SQLite" if index_url is None else "PostgreSQL")
 
 
 def found(registry: ModelOperations, where: str, **options: Any) -> list[str]:

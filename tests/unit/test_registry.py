@@ -273,6 +273,7 @@ def test_latest_and_versions(registry: ModelRegistry) -> None:
         registry.load_model("m", "3.0.0")
 
 
+@pytest.mark.usefixtures("engine")
 def test_listing(registry: ModelRegistry) -> None:
     """Every filter filters, and all of them together."""
     for name, tags in (("AAPL_1d", ["AAPL", "1d"]), ("AAPL_1h", ["AAPL", "1h"]), ("MSFT%1d", ["MSFT", "1d"])):
@@ -350,6 +351,7 @@ def test_limits_that_cannot_be(registry: ModelRegistry, limit: Any) -> None:
         registry.list_models(limit=limit)
 
 
+@pytest.mark.usefixtures("engine")
 def test_listing_as_a_frame(registry: ModelRegistry) -> None:
     """A frame has a row per version, metrics as columns, and its types also when it is empty."""
     empty = registry.list_models(as_frame=True)
@@ -364,6 +366,7 @@ def test_listing_as_a_frame(registry: ModelRegistry) -> None:
     assert empty["created_at"].dtype == frame["created_at"].dtype
 
 
+@pytest.mark.usefixtures("engine")
 def test_summaries(registry: ModelRegistry) -> None:
     """One record per model sums up its versions."""
     registry.register_model([1], "a", aliases=["x"], tags=["t"])
@@ -712,4 +715,4 @@ def test_an_index_elsewhere(tmp_path: Path, spelled: str) -> None:
         assert file.is_file()
         assert not (tmp_path / name / "index.db").exists()
     with pytest.raises(InvalidValueError, match="SQLite"):
-        ModelRegistry(tmp_path / "one", index="postgresql://localhost/models")
+        ModelRegistry(tmp_path / "one", index="mysql://localhost/models")

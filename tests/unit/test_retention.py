@@ -14,7 +14,7 @@ from tests.faults import stored
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> ModelRegistry:
+def here(engine: str, tmp_path: Path) -> ModelRegistry:
     """Ten versions of ``m`` whose rmse falls until 1.0.4 and rises again, and two of ``n``."""
     registry = stored.opened(tmp_path / "here")
     for number in range(10):

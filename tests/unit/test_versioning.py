@@ -18,7 +18,7 @@ from friday_store.registry.bumping import suggested
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Iterator[ModelRegistry]:
+def registry(engine: str, tmp_path: Path) -> Iterator[ModelRegistry]:
     """Return three versions of one model, of which the metric and a parameter change, and one of another."""
     with ModelRegistry(tmp_path / "models", plugins=Plugins(()), actor="ann") as made:
         for number, (rmse, alpha) in enumerate([(0.5, 1.0), (0.4, 2.0), (0.4, 2.0)]):
