@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from friday_store import Part, SerializationError
+from friday_store.archive import Block, members, written
 from friday_store_keras import layout
 
 _CONFIG: Final = "config.json"
@@ -17,20 +17,11 @@ _WEIGHTS: Final = "model.weights.h5"
 _DATE: Final = "1980-01-01@00:00:00"  # the file says when, and the same model must give the same file
 
 
-def write(parts: Mapping[str, memoryview]) -> memoryview:
-    """Return the file of a model's parts."""
+def write(parts: Mapping[str, memoryview]) -> Iterator[Block]:
+    """Return the file of a model's parts, as blocks."""
     header = layout.read_header(parts)
-    metadata = {"keras_version": header.keras, "date_saved": _DATE}
-    target = io.BytesIO()
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-        for name, data in (
-            (_METADATA, json.dumps(metadata).encode()),
-            (_CONFIG, parts["config"]),
-            (_WEIGHTS, _hdf5(header, parts)),
-        ):
-            with archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as member:
-                member.write(data)
-    return target.getbuffer()
+    metadata = json.dumps({"keras_version": header.keras, "date_saved": _DATE}).encode()
+    return written({_METADATA: metadata, _CONFIG: parts["config"], _WEIGHTS: _hdf5(header, parts)})
 
 
 def read(data: memoryview) -> list[Part]:
@@ -39,31 +30,18 @@ def read(data: memoryview) -> list[Part]:
     Raises:
         SerializationError: It is not one that Keras 3 writes, or it holds what this format does not store.
     """
+    found = members(data)
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = {info.filename: _member(info, data) for info in archive.infolist()}
-        metadata = json.loads(bytes(members[_METADATA]))
-        config = layout.read_config({"config": members[_CONFIG]})
+        metadata = json.loads(bytes(found[_METADATA]))
+        config = layout.read_config({"config": found[_CONFIG]})
         version = str(metadata["keras_version"])
-        weights = members[_WEIGHTS]
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError) as error:
+        weights = found[_WEIGHTS]
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise SerializationError(f"not a .keras file of Keras 3: {error}") from error
-    others = sorted(set(members) - {_METADATA, _CONFIG, _WEIGHTS})
+    others = sorted(set(found) - {_METADATA, _CONFIG, _WEIGHTS})
     if others:
         raise SerializationError(f"the .keras file has {others[0]!r} in it, and this format stores no assets")
     return layout.parts_of(config, version, _arrays(weights))
-
-
-def _member(info: zipfile.ZipInfo, data: memoryview) -> memoryview:
-    """Return a stored member's bytes where they lie, so that nothing is inflated."""
-    if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
-        raise ValueError(f"{info.filename} is compressed or encrypted, which Keras does not do")
-    head = data[info.header_offset : info.header_offset + 30]
-    start = info.header_offset + 30 + int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little")
-    found = data[start : start + info.file_size]
-    if len(found) != info.file_size:
-        raise ValueError(f"{info.filename} is cut short")
-    return found
 
 
 def _hdf5(header: layout.Header, parts: Mapping[str, memoryview]) -> memoryview:

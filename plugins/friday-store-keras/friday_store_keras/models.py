@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from friday_store import Part, SerializationError
+from friday_store.archive import Block
 from friday_store.hookspecs import Safety
 from friday_store_keras import archive, layout
 
@@ -99,8 +100,8 @@ class Keras:
         }
         return {name: value for name, value in found.items() if value is not None}
 
-    def to_file(self, parts: Mapping[str, memoryview]) -> list[memoryview]:
-        return [archive.write(parts)]
+    def to_file(self, parts: Mapping[str, memoryview]) -> Iterator[Block]:
+        return archive.write(parts)
 
     def from_file(self, data: memoryview) -> list[Part]:
         parts = archive.read(data)

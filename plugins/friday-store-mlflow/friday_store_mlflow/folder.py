@@ -8,33 +8,27 @@ members are stored as they are, with fixed dates, so that the same folder always
 
 from __future__ import annotations
 
-import io
 import json
 import mmap
 import os
 import shutil
 import tempfile
 import weakref
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from friday_store import Part, SerializationError
+from friday_store import Part, SerializationError, archive
+from friday_store.archive import Block
 from friday_store.hookspecs import Safety
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 NAME: Final = "mlflow"
 DESCRIPTION: Final = "MLmodel"
 _INDEX: Final = "index"
 _FILES: Final = "files/"
 _MOST: Final = 100_000
-_BLOCK: Final = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -125,25 +119,11 @@ class FolderFormat:
         shown = {key: value for key, value in said.items() if key in ("signature", "mlflow_version")}
         return {"files": len(files), "flavors": sorted(said.get("flavors", {})), **shown}
 
-    def to_file(self, parts: Mapping[str, memoryview]) -> Iterator[bytes | memoryview]:
-        sink = _Sink()
-        with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
-            for path, data in files_of(parts).items():
-                with archive.open(zipfile.ZipInfo(path), "w", force_zip64=True) as member:
-                    for start in range(0, len(data), _BLOCK):
-                        member.write(data[start : start + _BLOCK])
-                        yield from sink.taken()
-        yield from sink.taken()
+    def to_file(self, parts: Mapping[str, memoryview]) -> Iterator[Block]:
+        return archive.written(files_of(parts))
 
     def from_file(self, data: memoryview) -> Iterable[Part]:
-        try:
-            with zipfile.ZipFile(_View(data)) as archive:
-                members = [(info.filename, _member(data, info)) for info in archive.infolist() if not info.is_dir()]
-        except (zipfile.BadZipFile, ValueError, OSError, EOFError, NotImplementedError, IndexError) as error:
-            raise SerializationError(f"not a ZIP archive of a model's folder: {error}") from error
-        if len(dict(members)) != len(members):
-            raise SerializationError("the archive has two files of one name")
-        return _parts(dict(sorted(members)))
+        return _parts(dict(sorted(archive.members(data).items())))
 
 
 def files_of(parts: Mapping[str, memoryview]) -> dict[str, memoryview]:
@@ -210,69 +190,3 @@ def _mapped(path: Path) -> memoryview:
         return memoryview(mmap.mmap(handle, 0, access=mmap.ACCESS_READ))
     finally:
         os.close(handle)
-
-
-def _member(data: memoryview, info: zipfile.ZipInfo) -> memoryview:
-    """Return a stored member's bytes, not copied; what is packed is refused, since it could be a bomb."""
-    if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 or info.file_size != info.compress_size:
-        raise zipfile.BadZipFile(f"{info.filename[:80]!r} is compressed or encrypted")
-    head = bytes(data[info.header_offset : info.header_offset + 30])
-    if len(head) != 30 or head[:4] != b"PK\x03\x04":
-        raise zipfile.BadZipFile(f"{info.filename[:80]!r} has no header")
-    start = info.header_offset + 30 + int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little")
-    found = data[start : start + info.file_size]
-    if len(found) != info.file_size or zlib.crc32(found) != info.CRC:
-        raise zipfile.BadZipFile(f"{info.filename[:80]!r} is damaged")
-    return found
-
-
-class _Sink(io.RawIOBase):
-    """What an archive is written to: it keeps the blocks until they are taken, and cannot go back."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._blocks: list[bytes] = []
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self._blocks.append(bytes(data))
-        return len(data)
-
-    def taken(self) -> list[bytes]:
-        """Return what was written since the last time."""
-        blocks, self._blocks = self._blocks, []
-        return blocks
-
-
-class _View(io.RawIOBase):
-    """Bytes as a file that is read without a copy of the whole."""
-
-    def __init__(self, data: memoryview) -> None:
-        super().__init__()
-        self._data = data
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        place = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: len(self._data)}[whence]
-        if place < 0:
-            raise ValueError("before the beginning")
-        self._at = place
-        return place
-
-    def tell(self) -> int:
-        return self._at
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        target = memoryview(buffer).cast("B")
-        found = self._data[self._at : self._at + len(target)]
-        target[: len(found)] = found
-        self._at += len(found)
-        return len(found)

@@ -19,14 +19,16 @@ than 200 to 1.
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import re
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from friday_store import Part, SerializationError, hookimpl
+from friday_store import Part, SerializationError, archive, hookimpl
+from friday_store.digest import Buffer
 from friday_store.hookspecs import Safety
 from friday_store_skops.types import TYPES
 
@@ -39,6 +41,7 @@ _MOST_BYTES: Final = 4 << 30
 _MOST_TIMES: Final = 200
 _MOST_MEMBERS: Final = 1_000_000
 _DEEPEST: Final = 400
+_HEADER: Final = 1 << 17
 
 
 class Skops:
@@ -59,10 +62,10 @@ class Skops:
         from skops.io.exceptions import UnsupportedTypeException
 
         try:
-            data = skops.io.dumps(model)
+            data = memoryview(skops.io.dumps(model))
         except (UnsupportedTypeException, TypeError, AttributeError, ValueError, RecursionError) as error:
             raise SerializationError(f"skops cannot write the {type(model).__qualname__}: {error}") from error
-        return _parts(_members(memoryview(data)))
+        return _parts(archive.members(data, checked=False))  # skops has just written it, and packs nothing
 
     def load(self, parts: Mapping[str, memoryview], format: int) -> Any:  # noqa: A002 - the recorded word
         import skops.io
@@ -70,17 +73,14 @@ class Skops:
         if format > self.format:
             raise SerializationError(f"skops parts of format {format}; this release reads {self.format}")
         data = b"".join(self.to_file(parts))
-        return skops.io.loads(data, trusted=skops.io.get_untrusted_types(data=data))
+        return skops.io.loads(data, trusted=_untrusted(parts))
 
     def types(self, parts: Mapping[str, memoryview]) -> list[str]:
         """Return the types that the parts would make, beyond those that skops and this package trust."""
-        import skops.io
-
-        found: list[str] = skops.io.get_untrusted_types(data=b"".join(self.to_file(parts)))
-        return [name for name in found if name not in TYPES]
+        return [name for name in _untrusted(parts) if name not in TYPES]
 
     def check(self, parts: Mapping[str, memoryview]) -> None:
-        schema = _schema(parts.get(_SCHEMA, memoryview(b"")))
+        schema = _schema(parts.get(_SCHEMA, b""))
         named = {f"member/{name}" for name in _files(schema)}
         if {_SCHEMA, *named} != set(parts) or not all(map(_MEMBER.fullmatch, named)):
             raise SerializationError("these parts are not those of the format skops")
@@ -96,14 +96,8 @@ class Skops:
             "skops": schema["_skops_version"],
         }
 
-    def to_file(self, parts: Mapping[str, memoryview]) -> list[memoryview]:
-        target = io.BytesIO()
-        with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-            for name, data in parts.items():
-                file = "schema.json" if name == _SCHEMA else name.removeprefix("member/")
-                with archive.open(zipfile.ZipInfo(file), "w", force_zip64=True) as member:
-                    member.write(data)
-        return [target.getbuffer()]
+    def to_file(self, parts: Mapping[str, memoryview]) -> Iterator[archive.Block]:
+        return archive.written({_file(name): data for name, data in parts.items()})
 
     def from_file(self, data: memoryview) -> list[Part]:
         parts = _parts(_members(data))
@@ -120,8 +114,8 @@ def register_serializers() -> list[Skops]:
 def _members(data: memoryview) -> dict[str, bytes]:
     """Return what is in an archive, once it is known not to be larger than it may be."""
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            infos = archive.infolist()
+        with zipfile.ZipFile(io.BytesIO(data)) as opened:
+            infos = opened.infolist()
             size, packed = sum(info.file_size for info in infos), sum(info.compress_size for info in infos)
             if len(infos) > _MOST_MEMBERS or size > _MOST_BYTES or size > _MOST_TIMES * max(packed, 1):
                 raise SerializationError(
@@ -129,14 +123,14 @@ def _members(data: memoryview) -> dict[str, bytes]:
                 )
             if len({info.filename for info in infos}) != len(infos):
                 raise SerializationError("a member of the skops file stands twice in it")
-            return {info.filename: archive.read(info) for info in infos}
+            return {info.filename: opened.read(info) for info in infos}
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError, ValueError) as error:
         raise SerializationError(f"not a skops file: {error}") from error
 
 
-def _parts(members: Mapping[str, bytes]) -> list[Part]:
+def _parts(members: Mapping[str, Buffer]) -> list[Part]:
     """Return the parts of an archive, with canonical names."""
-    schema = _schema(memoryview(members.get("schema.json", b"")))
+    schema = _schema(members.get("schema.json", b""))
     names: dict[str, str] = {}
     ids: dict[Any, int] = {}
     _sort_sets(schema)
@@ -153,19 +147,45 @@ def _parts(members: Mapping[str, bytes]) -> list[Part]:
     return [Part(_SCHEMA, text), *(Part(f"member/{ours}", _clean(members[theirs])) for theirs, ours in names.items())]
 
 
-def _clean(member: bytes) -> bytes:
+def _untrusted(parts: Mapping[str, memoryview]) -> tuple[str, ...]:
+    """Return the types that skops itself does not trust, in the order in which it names them."""
+    return _named_by(bytes(parts[_SCHEMA]), tuple(parts))
+
+
+@functools.lru_cache(maxsize=4)  # the core asks for the types right before the load
+def _named_by(schema: bytes, names: tuple[str, ...]) -> tuple[str, ...]:
+    import skops.io
+
+    hollow = {name: schema if name == _SCHEMA else b"" for name in names}  # what is in arrays makes no types
+    data = b"".join(archive.written({_file(name): data for name, data in hollow.items()}))
+    return tuple(skops.io.get_untrusted_types(data=data))
+
+
+def _file(part: str) -> str:
+    return "schema.json" if part == _SCHEMA else part.removeprefix("member/")
+
+
+def _clean(member: Buffer) -> Buffer:
     """Return an array's file with zeros between the fields of its records; any other file as it is."""
-    if not member.startswith(b"\x93NUMPY") or b"('', '|V" not in member[:4096]:
+    if bytes(member[:6]) != b"\x93NUMPY" or b"('', '|V" not in bytes(member[:4096]):
         return member
     import numpy as np
 
-    found = np.load(io.BytesIO(member), allow_pickle=False)
-    clean = np.zeros(found.shape, found.dtype)
-    for name in found.dtype.names or ():
-        clean[name] = found[name]
-    target = io.BytesIO()
-    np.save(target, clean, allow_pickle=False)
-    return target.getvalue()
+    clean = bytearray(member)
+    file = io.BytesIO(clean[:_HEADER])
+    try:
+        major, _ = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+        _, _, dtype = read(file)
+        fields = [dtype.fields[name] for name in dtype.names or ()] if dtype.fields else []
+        rows = np.frombuffer(clean, np.uint8, offset=file.tell()).reshape(-1, dtype.itemsize)
+    except (ValueError, TypeError, KeyError, IndexError, SyntaxError, MemoryError) as error:
+        raise SerializationError(f"an array of the skops file is damaged: {error}") from error
+    ends = [0, *(start + inner.itemsize for inner, start, *_ in fields)]
+    starts = [*(start for _, start, *_ in fields), dtype.itemsize]
+    for end, start in zip(ends, starts, strict=True):  # NumPy's records have their fields in the order of their places
+        rows[:, end:start] = 0
+    return clean
 
 
 def _renamed(name: str, number: int) -> str:
@@ -175,7 +195,7 @@ def _renamed(name: str, number: int) -> str:
     return f"{number}.{found[1]}"
 
 
-def _schema(data: memoryview) -> dict[str, Any]:
+def _schema(data: Buffer) -> dict[str, Any]:
     try:
         schema = json.loads(bytes(data))
         if all(type(schema[key]) is str for key in ("__class__", "__module__", "__loader__", "_skops_version")):

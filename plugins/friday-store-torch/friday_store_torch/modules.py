@@ -10,11 +10,11 @@ from __future__ import annotations
 import io
 import pickle
 import re
-import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from friday_store import Part, SerializationError
+from friday_store import Part, SerializationError, archive
+from friday_store.archive import Block
 from friday_store.hookspecs import Safety
 from friday_store_torch import tensors
 
@@ -61,24 +61,14 @@ class TorchModule:
         if head != bytes([0x80, _PROTOCOL]) or bytes(parts[_PICKLE][-1:]) != b"." or not named:
             raise SerializationError("these parts are not those of the format torch-module")
 
-    def to_file(self, parts: Mapping[str, memoryview]) -> Iterator[bytes | memoryview]:
-        target = _Blocks()
-        with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
-            members: dict[str, bytes | memoryview] = {
-                **parts, "byteorder": b"little", "version": b"3\n", ".format_version": b"1",
-            }  # fmt: skip
-            for name, data in members.items():
-                with archive.open(zipfile.ZipInfo(f"archive/{name}"), "w", force_zip64=True) as member:
-                    member.write(data)
-                yield from target.taken()
-        yield from target.taken()
+    def to_file(self, parts: Mapping[str, memoryview]) -> Iterator[Block]:
+        said = {"byteorder": b"little", "version": b"3\n", ".format_version": b"1"}
+        members: dict[str, Block] = {**parts, **said}
+        return archive.written({f"archive/{name}": data for name, data in members.items()})
 
     def from_file(self, data: memoryview) -> list[Part]:
-        try:
-            with zipfile.ZipFile(io.BufferedReader(_View(data))) as archive:
-                members = {info.filename.partition("/")[2]: _member(info, data) for info in archive.infolist()}
-        except (zipfile.BadZipFile, ValueError, OSError) as error:
-            raise SerializationError(f"not an archive of torch.save: {error}") from error
+        found = archive.members(data, checked=False)  # torch.save can be told to leave checksums out
+        members = {name.partition("/")[2]: member for name, member in found.items()}
         order = members.get("byteorder", b"little")
         if bytes(order) != b"little":
             raise SerializationError(f"the archive of torch.save is {bytes(order[:9])!r}-endian")
@@ -150,58 +140,3 @@ def _unpickler(parts: Mapping[str, memoryview]) -> Any:
             return typed(wrap_storage=storage, dtype=dtype, _internal=True)
 
     return Unpickler()
-
-
-class _Blocks:
-    """A file that keeps what is written as blocks, which can be taken away."""
-
-    def __init__(self) -> None:
-        self._blocks: list[bytes | memoryview] = []
-
-    def write(self, block: bytes | memoryview) -> int:
-        self._blocks.append(block)
-        return len(block)
-
-    def flush(self) -> None:
-        """There is nothing behind it."""
-
-    def taken(self) -> list[bytes | memoryview]:
-        blocks, self._blocks = self._blocks, []
-        return blocks
-
-
-class _View(io.RawIOBase):
-    """A file to read over a buffer, without copying it."""
-
-    def __init__(self, data: memoryview) -> None:
-        super().__init__()
-        self._data, self._at = data, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def readinto(self, target: Any) -> int:
-        some = self._data[self._at : self._at + len(target)]
-        target[: len(some)] = some
-        self._at += len(some)
-        return len(some)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self._data)}[whence]
-        self._at = max(start + offset, 0)
-        return self._at
-
-
-def _member(info: zipfile.ZipInfo, data: memoryview) -> memoryview:
-    """Return a stored member's bytes where they lie."""
-    if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
-        raise ValueError(f"{info.filename} is compressed or encrypted, which torch.save does not do")
-    head = data[info.header_offset : info.header_offset + 30]
-    start = info.header_offset + 30 + int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little")
-    found = data[start : start + info.file_size]
-    if len(found) != info.file_size:
-        raise ValueError(f"{info.filename} is cut short")
-    return found
