@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import importlib.metadata
 import platform
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -83,7 +84,23 @@ def _distribution(root: str) -> tuple[str, str] | None:
 
 def distribution_of(root: str) -> str:
     """Return the distribution that a top-level module comes from; the module's name where that is not known."""
-    return _KNOWN.get(root, root)
+    return _KNOWN.get(root) or next(iter(_distributions().get(root, [])), root)
+
+
+def modules_of(distribution: str) -> list[str]:
+    """Return the top-level modules that an installed distribution brings; none if it is not installed."""
+    name = _canonical(distribution)
+    return sorted(root for root, found in _distributions().items() if name in map(_canonical, found))
+
+
+def same_distribution(one: str, other: str) -> bool:
+    """Whether two spellings are the name of one distribution."""
+    return _canonical(one) == _canonical(other)
+
+
+def _canonical(name: str) -> str:
+    """Return a distribution's name as PEP 503 compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 _KNOWN: Final = {"sklearn": "scikit-learn", "numpy": "numpy", "scipy": "scipy", "pandas": "pandas", "joblib": "joblib"}

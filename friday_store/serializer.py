@@ -214,7 +214,7 @@ def missing(serializer: Serializer) -> list[str]:
 
 def requirements(serializer: Serializer) -> dict[str, str]:
     """Return the distributions that a format requires, with the versions that are installed."""
-    found = ((_distribution(wanted), _version(wanted)) for wanted in _required(serializer))
+    found = ((distribution(wanted), _version(wanted)) for wanted in _required(serializer))
     return {name: version for name, version in found if version is not None}
 
 
@@ -254,13 +254,14 @@ def _required(serializer: Serializer) -> Sequence[str]:
     return serializer.requires if isinstance(serializer, Requiring) else ()
 
 
-def _distribution(wanted: str) -> str:
+def distribution(wanted: str) -> str:
+    """Return the name in a requirement such as ``torch>=2.10``."""
     return re.split(r"[^A-Za-z0-9._-]", wanted.strip(), maxsplit=1)[0]
 
 
 def _version(wanted: str) -> str | None:
     try:
-        return importlib.metadata.version(_distribution(wanted))
+        return importlib.metadata.version(distribution(wanted))
     except importlib.metadata.PackageNotFoundError:
         return None
 
@@ -295,17 +296,19 @@ def _named(serializer: Serializer, doing: str, hint: str | None = None) -> Itera
         lacking = missing(serializer) or _absent(serializer, error)
         if not lacking:
             raise SerializationError(f"{doing}: {type(error).__name__}: {error}", hint=hint) from error
-        named = " and ".join(_distribution(each) for each in lacking)
+        named = " and ".join(distribution(each) for each in lacking)
         raise PluginError(
             f"the format {serializer.name!r} needs {named} for this, not installed here: {error}",
-            hint=f"pip install {' '.join(repr(each) if _distribution(each) != each else each for each in lacking)}",
+            hint=f"pip install {' '.join(repr(each) if distribution(each) != each else each for each in lacking)}",
         ) from error
     except Exception as error:
         raise SerializationError(f"{doing}: {type(error).__name__}: {error}", hint=hint) from error
 
 
 def _absent(serializer: Serializer, error: ImportError) -> list[str]:
-    """Return what to install for a module that was not found: what the format requires, else the module's own."""
+    """Return what to install for a module that was not found: as the format requires it, if it does."""
     if not isinstance(error, ModuleNotFoundError) or not error.name:
         return []
-    return list(_required(serializer)[:1]) or [environment.distribution_of(error.name.partition(".")[0])]
+    named = environment.distribution_of(error.name.partition(".")[0])
+    same = (each for each in _required(serializer) if environment.same_distribution(distribution(each), named))
+    return [next(same, named)]

@@ -101,6 +101,10 @@ class TestNumpyNamed(SerializerTests):
             "../up": np.array([True, False]),
         }
 
+    def changed(self, model: Any) -> Any:
+        """Another date in one array of eight."""
+        return model | {"days": np.array(["2026-01-02"], dtype="M8[D]")}
+
 
 class TestNumpySingle(SerializerTests):
     """One array without a name."""

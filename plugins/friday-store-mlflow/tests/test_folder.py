@@ -51,6 +51,17 @@ class TestFolder(SerializerTests):
         loaded = mlflow.pyfunc.load_model(str(model.path)) if isinstance(model, Folder) else model
         return loaded.predict(np.arange(6.0).reshape(3, 2))
 
+    @pytest.fixture(autouse=True)
+    def folder(self, tmp_path: Path) -> None:
+        """Remember where the models of this test are."""
+        self.place = tmp_path
+
+    def changed(self, model: Any) -> Any:
+        """The same folder with one requirement more."""
+        with (self.place / "saved" / "requirements.txt").open("a") as file:
+            file.write("scipy\n")
+        return Folder(self.place / "saved")
+
 
 @pytest.mark.parametrize("name", ["a b", "ü", "a..b", "...", "100%", "index", "deep/er/file", "-", "a%2Eb", "=#?"])
 def test_any_file_name_comes_back(name: str, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ class TestArrays(SerializerTests):
     """A dict of NumPy arrays."""
 
     serializer = Safetensors()
+    frameworks = ()  # friday-store itself needs NumPy
 
     @pytest.fixture
     def model(self) -> dict[str, Any]:
@@ -36,11 +37,17 @@ class TestArrays(SerializerTests):
             "mask": np.array([True, False]),
         }
 
+    def changed(self, model: Any) -> Any:
+        """Another bias."""
+        model["layer.bias"] += 1
+        return model
+
 
 class TestTensors(SerializerTests):
     """A dict of PyTorch tensors."""
 
     serializer = Safetensors()
+    frameworks = ("torch",)
 
     @pytest.fixture
     def model(self) -> dict[str, Any]:
@@ -54,6 +61,11 @@ class TestTensors(SerializerTests):
             name: (str(each.dtype), tuple(each.shape), each.reshape(-1).view(torch.uint8).tolist())
             for name, each in model.items()
         }
+
+    def changed(self, model: Any) -> Any:
+        """One number more."""
+        model["n"] += 1
+        return model
 
 
 def _parts(model: Any) -> dict[str, memoryview]:

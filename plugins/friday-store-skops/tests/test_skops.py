@@ -62,6 +62,11 @@ class TestSkops(SerializerTests):
         """Predictions and parameters."""
         return repr(model), model.predict_proba(X)
 
+    def changed(self, model: Any) -> Any:
+        """Another scale in front of the same forest."""
+        model[0].mean_ += 1
+        return model
+
     def unwritable(self) -> Any:
         """An estimator that skops knows it cannot write."""
         return Birch()

@@ -61,6 +61,11 @@ class TestState(SerializerTests):
             return type(model).__name__, [self.predict(value) for value in model]
         return model
 
+    def changed(self, model: Any) -> Any:
+        """Another bias."""
+        model["model"]["3.bias"] += 1
+        return model
+
 
 class TestModule(SerializerTests):
     """A whole network."""
@@ -75,6 +80,13 @@ class TestModule(SerializerTests):
     def predict(self, model: Any) -> Any:
         """Run it."""
         return model(SAMPLE).detach().numpy()
+
+    def changed(self, model: Any) -> torch.nn.Module:
+        """Another bias."""
+        with torch.no_grad():
+            model[3].bias += 1
+        found: torch.nn.Module = model
+        return found
 
 
 def parts_of(form: Any, model: Any) -> dict[str, memoryview]:
