@@ -22,10 +22,12 @@ from typing import Any, Final
 
 from friday_store import Part, SerializationError, hookimpl
 from friday_store.hookspecs import Safety
+from friday_store_onnx import wire
 
 _APART: Final = 4096
 _MOST: Final = (1 << 31) - 1
 _EXTERNAL: Final = 1
+_SHOWN: Final = 300
 _GRAPH: Final = "model"
 
 
@@ -73,6 +75,13 @@ class Onnx:
         head = bytes(parts[_GRAPH][:1]) if _GRAPH in parts else b""
         if head != b"\x08" or set(parts) != {_GRAPH, *(f"tensor/{number}" for number in range(len(parts) - 1))}:
             raise SerializationError("these parts are not those of one ONNX model")
+
+    def describe(self, parts: Mapping[str, memoryview]) -> dict[str, Any]:
+        """Return versions, operators, inputs, outputs and the first 300 tensors, with dtypes and shapes."""
+        try:
+            return wire.describe(parts[_GRAPH], _SHOWN)
+        except (ValueError, RecursionError) as error:
+            raise SerializationError(f"not an ONNX model: {error}") from error
 
     def to_file(self, parts: Mapping[str, memoryview]) -> list[bytes]:
         model = self.load(parts, self.format)

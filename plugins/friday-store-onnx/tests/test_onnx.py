@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,11 @@ class TestNetwork(SerializerTests):
     def predict(self, model: Any) -> Any:
         """Run it."""
         return run(model)
+
+    def changed(self, model: Any) -> Any:
+        """Another small layer."""
+        model.graph.initializer[1].CopyFrom(network(2.0).graph.initializer[1])
+        return model
 
 
 @pytest.mark.parametrize(
@@ -141,3 +147,27 @@ def test_a_tensor_of_the_wrong_length() -> None:
     parts = {part.name: memoryview(bytes(part.view())) for part in Onnx().dump(network())}
     with pytest.raises(SerializationError, match="does not fit"):
         Onnx().load(parts | {"tensor/0": parts["tensor/0"][:-4]}, 1)
+
+
+def test_describes_without_onnx() -> None:
+    """What ``show`` says: versions, operators, inputs and outputs, and every tensor with dtype and shape."""
+    described = Onnx().describe({part.name: part.view() for part in Onnx().dump(network())})
+    model = network()
+    assert (model.ir_version, {"ai.onnx": 17}) == (described["ir_version"], described["opsets"])
+    assert len(model.graph.node) == described["nodes"] == sum(described["operators"].values())
+    assert {node.op_type for node in model.graph.node} == set(described["operators"])
+    shapes = {each.name: f"float32{list(each.dims)}" for each in model.graph.initializer}
+    assert (shapes, len(shapes)) == (described["tensors"], described["count"])
+    assert [each.name for each in model.graph.input] == list(described["inputs"])
+    assert "float32[?, 8]" == described["outputs"]["Y"]
+
+
+@pytest.mark.parametrize("place", range(0, 400, 7))
+def test_a_damaged_model_is_described_or_refused(place: int) -> None:
+    """A changed byte, or a cut, gives other words or a :class:`SerializationError`; nothing else is raised."""
+    whole = Onnx().dump(network())[0].view()
+    changed = bytearray(whole)
+    changed[place % len(changed)] ^= 0xA5
+    for data in (changed, bytes(whole[: place % len(whole)])):
+        with contextlib.suppress(SerializationError):
+            Onnx().describe({"model": memoryview(data)})

@@ -75,7 +75,7 @@ class Xgboost:
 
     def describe(self, parts: Mapping[str, memoryview]) -> dict[str, Any]:
         """Return the booster's kind, its objective, and how many trees and features it has."""
-        document = _document(b"".join(_ordered(parts)), whole=False)
+        document = _document(_without_trees(_ordered(parts)), whole=False)
         name, _ = _estimator(document)
         places = {
             "booster": (*_BOOSTER, "name"),
@@ -149,9 +149,9 @@ def _parts(document: Document, data: memoryview) -> list[Part]:
 
 def _cuts(document: Document) -> Iterator[int]:
     """Yield where to cut: at the first tree, behind 64 KiB of trees and more, and behind the last."""
-    inner = document.find(*_BOOSTER, "gbtree")
-    way = (*_BOOSTER, "gbtree") if inner is not None else _BOOSTER
-    trees = document.find(*way, "model", "trees")
+    booster = document.find(*_BOOSTER)
+    of_dart = booster is not None and next(document.entries(booster), ("", 0))[0] == "gbtree"  # keys are sorted
+    trees = document.find(*_BOOSTER, *(("gbtree",) if of_dart else ()), "model", "trees")
     if trees is None:
         return
     last = end = None
@@ -164,6 +164,13 @@ def _cuts(document: Document) -> Iterator[int]:
             yield end
     if end is not None and end != last:
         yield end
+
+
+def _without_trees(parts: list[memoryview]) -> bytes:
+    """Return the document with an empty list of trees, made of the parts before and behind them."""
+    head, tail = parts[0], parts[-1]
+    counted = len(parts) > 1 and bytes(head[-10:-8]) == b"#L"
+    return bytes(head[:-8]) + bytes(8) + bytes(tail) if counted else b"".join(parts)
 
 
 def _ordered(parts: Mapping[str, memoryview]) -> list[memoryview]:

@@ -21,6 +21,9 @@ _TEXT: Final = ord("S")
 _OBJECT: Final = ord("{")
 _CLOSE: Final = ord("}")
 _ARRAY: Final = ord("[")
+_TYPED: Final = ord("$")
+_LONG_MARK: Final = ord("L")
+_LONG: Final = struct.Struct(">q")
 _DEEPEST: Final = 64
 
 
@@ -56,10 +59,7 @@ class Document:
         if depth > _DEEPEST:
             raise ValueError("the document is nested too deeply")
         if mark == _OBJECT:
-            at += 1
-            while self._data[at] != _CLOSE:
-                at = self.end(self._behind(at), depth + 1)
-            return at + 1
+            return self._object_end(at + 1, depth)
         if mark == _ARRAY:
             kind, count, at = self._array(at)
             if kind is not None:
@@ -68,6 +68,20 @@ class Document:
                 at = self.end(at, depth + 1)
             return at
         raise ValueError(f"an unknown mark at {at}")
+
+    def _object_end(self, at: int, depth: int) -> int:
+        """Return where an object ends of which the keys begin at ``at``: trees are mostly arrays of one type."""
+        data, longest = self._data, len(self._data)
+        while data[at] != _CLOSE:
+            at = self._behind(at)
+            if data[at] == _ARRAY and data[at + 1] == _TYPED and data[at + 4] == _LONG_MARK:
+                kind, count = _NUMBERS.get(data[at + 2]), _LONG.unpack_from(data, at + 5)[0]
+                if kind is None or not 0 <= count <= longest:
+                    raise ValueError(f"an array of an unknown type or size at {at}")
+                at += 13 + count * kind.size
+            else:
+                at = self.end(at, depth + 1)
+        return at + 1
 
     def entries(self, at: int) -> Iterator[tuple[str, int]]:
         """Yield each key of the object at ``at``, with the place of its value; what comes later is not looked at."""
@@ -114,7 +128,7 @@ class Document:
         if self._data[at] != _ARRAY:
             raise ValueError(f"an array was expected at {at}")
         at, kind = at + 1, None
-        if self._data[at] == ord("$"):
+        if self._data[at] == _TYPED:
             kind, at = _NUMBERS.get(self._data[at + 1]), at + 2
             if kind is None:
                 raise ValueError(f"an array of an unknown type at {at}")
@@ -129,10 +143,13 @@ class Document:
 
     def _behind(self, at: int) -> int:
         """Return where the text without a mark, of which the length stands at ``at``, ends."""
-        size, start = self._whole(at)
-        if start + size > len(self._data):
+        if self._data[at] == _LONG_MARK:  # as XGBoost always writes it
+            size, start = _LONG.unpack_from(self._data, at + 1)[0], at + 9
+        else:
+            size, start = self._whole(at)
+        if not 0 <= size <= len(self._data) - start:
             raise ValueError("the document is cut short")
-        return start + size
+        return int(start + size)
 
     def _whole(self, at: int) -> tuple[int, int]:
         mark = self._data[at]
