@@ -55,6 +55,11 @@ def _of_format(name: str) -> tuple[Bar, ...]:
         Bar("formats", f"{name}, save", "ours", f"{name}, file save"),
         Bar("formats", f"{name}, load", "ours", f"{name}, file load", 1.2),
         Bar("formats", f"{name}, load first", "ours", f"{name}, file load"),
+        *(
+            Bar("formats", f"{name}, {what}{more}", "ours", f"{name}, file {what}{also}")
+            for what in ("save", "load")
+            for more, also in ((", processor", ", processor"), (", compressed", ""))
+        ),
     )
 
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -18,6 +24,7 @@ os.environ["GIT_PYTHON_REFRESH"] = "quiet"
 from friday_store import ModelRegistry
 
 pytest.register_assert_rewrite("friday_store.testing")
+_READY: Final = 120.0
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -129,3 +136,45 @@ def theirs(request: pytest.FixtureRequest, tmp_path: Path, blank: Path) -> Their
 def small(tmp_path: Path, blank: Path) -> Theirs:
     """Return an empty MLflow registry in a database."""
     return made("sqlite", tmp_path, blank)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, blank: Path) -> Iterator[str]:
+    """Return the address of a real MLflow server on this machine, which keeps its clients' runs, models and files."""
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copyfile(blank, folder / "mlflow.db")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    stores = {"--backend-store-uri": f"sqlite:///{folder / 'mlflow.db'}", "--artifacts-destination": folder / "files"}
+    options = {**stores, "--host": "127.0.0.1", "--port": port, "--workers": 1}
+    command = [sys.executable, "-m", "mlflow", "server", *(str(word) for pair in options.items() for word in pair)]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, start_new_session=True)
+    try:
+        limit = time.monotonic() + _READY
+        while not _answers(f"http://127.0.0.1:{port}/health"):
+            assert process.poll() is None, (folder / "log").read_text()[-2000:]
+            assert time.monotonic() < limit, (folder / "log").read_text()[-2000:]
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)  # with its workers, which are of its own group
+        process.wait()
+
+
+@pytest.fixture
+def far(server: str, request: pytest.FixtureRequest) -> Theirs:
+    """Return a registry that is reached through the server alone; the tests of a process share it."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=server, registry_uri=server)
+    return Theirs(server, client, client.create_experiment(request.node.name))
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as reply:
+            return bool(reply.status == 200)
+    except OSError:
+        return False
