@@ -34,7 +34,7 @@ from friday_store.plugins import Plugins
 from friday_store.repository import resolve
 from friday_store.repository.transaction import Transaction
 from friday_store.storage import Storage
-from friday_store.storage.files import private_folder
+from friday_store.storage.files import is_shared, private_folder
 from friday_store.storage.kept import Kept
 
 __all__ = ["Repository", "Settings", "Tracked", "Transaction"]
@@ -223,7 +223,7 @@ class Repository:
             if isinstance(named, Path):
                 private_folder(named.parent)
             return named
-        if root is not None and os.access(root, os.W_OK):
+        if root is not None and os.access(root, os.W_OK) and not is_shared(root):
             return root / "index.db"
         if self.settings.cache is None:
             return None

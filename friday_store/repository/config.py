@@ -15,7 +15,8 @@
 
 ``config.local.toml`` and the user's own ``config.toml`` have the same tables of remotes; which file outranks which,
 and what may stand where, is said in :mod:`friday_store.remotes`. A file is replaced at once and durably, with mode
-0600 from the start; comments and settings of others stay; a lock on its folder keeps two writers in turn.
+0600 from the start (in a shared folder, those who can enter it may read ``config.toml``); comments and settings of
+others stay; a lock on its folder keeps two writers in turn.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from friday_store.errors import InvalidValueError, StorageError
-from friday_store.storage.files import alone, private_folder, replace_private
+from friday_store.storage.files import alone, private_folder, readable_mode, replace_private
 
 FILE: Final = "config.toml"
 LOCAL: Final = "config.local.toml"
@@ -101,7 +102,8 @@ def change_remotes(path: Path, change: Callable[[MutableMapping[str, Any]], None
             raise InvalidValueError(f"{path}: {error}", path=path.name) from error
         if not tables and not before:
             return
-        replace_private(path, tomlkit.dumps(document).encode())
+        mode = readable_mode(path.parent) if path.name == FILE else 0o600
+        replace_private(path, tomlkit.dumps(document).encode(), mode=mode)
 
 
 def keep_out_of_git(root: Path) -> None:

@@ -3,6 +3,8 @@
 A file that is made is written under a temporary name in the folder where it will be, synced, and put in its place at
 once. Who writes holds a lock on the temporary file, so that one whose writer was killed can be told from one that is
 being written. On file systems without locks everybody goes on at once.
+
+A folder with the setgid bit is shared by a group, and what is made in it for all of them has modes that say so.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import fcntl
 import itertools
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NoReturn
@@ -46,13 +49,33 @@ def private_folder(path: Path) -> None:
         refuse(error, "write", str(path))
 
 
-def replace_private(path: Path, data: bytes, *, durable: bool = True) -> None:
+def is_shared(folder: Path) -> bool:
+    """Whether a folder is one that a group shares."""
+    try:
+        return bool(folder.stat().st_mode & stat.S_ISGID)
+    except OSError:
+        return False
+
+
+def readable_mode(folder: Path) -> int:
+    """Return the mode of a file of its owner's that all who can enter a shared folder may read, and nobody else."""
+    mode = folder.stat().st_mode
+    return 0o600 | (mode & 0o044 if mode & stat.S_ISGID else 0)
+
+
+def folder_mode(above: int) -> int:
+    """Return the mode of a folder in one of this mode: 0700, or the same if that one is shared."""
+    return stat.S_IMODE(above) & ~stat.S_IWOTH | 0o700 if above & stat.S_ISGID else 0o700
+
+
+def replace_private(path: Path, data: bytes, *, durable: bool = True, mode: int = 0o600) -> None:
     """Put a small file of this user's in the place of another at once, through no link; its folder is made.
 
     Args:
-        path: The file, which will have mode 0600.
+        path: The file.
         data: Its bytes.
         durable: Whether it must be there after a power cut.
+        mode: Who may read it.
 
     Raises:
         StorageError: It cannot be written, or a symbolic link stands in its folder's place.
@@ -66,6 +89,8 @@ def replace_private(path: Path, data: bytes, *, durable: bool = True) -> None:
             with os.fdopen(create_temporary(str(temporary)), "wb") as file:
                 file.write(data)
                 file.flush()
+                if mode != 0o600:
+                    os.fchmod(file.fileno(), mode)
                 if durable:
                     sync(file.fileno())
             temporary.replace(path)
@@ -185,6 +210,9 @@ def refuse(error: OSError, verb: str, path: str) -> NoReturn:
         errno.ELOOP: "a symbolic link stands where a file or folder of the repository should be; remove it",
         errno.ENOTDIR: "a file or a symbolic link stands where a folder of the repository should be; remove it",
     }
+    if verb in ("delete", "move", "remove"):
+        kept = "in a shared folder a file can be removed by its owner and the folder's alone; nothing was lost"
+        hints |= {errno.EPERM: kept, errno.EACCES: kept}
     what = os.strerror(error.errno) if error.errno else str(error)
     refused = StorageError(f"cannot {verb} {path}: {what}", hint=hints.get(error.errno or 0))
     refused.errno = error.errno

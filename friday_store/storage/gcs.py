@@ -92,7 +92,8 @@ class GcsStorage(RemoteStorage):
     advice = Advice(
         bucket="create the bucket ('gcloud storage buckets create gs://{}'), or correct its name in the URL",
         credentials="run 'gcloud auth application-default login', or give a key file with the option 'token'",
-        rights="reading needs the role Storage Object Viewer; writing Storage Object User",
+        rights="reading needs the role Storage Object Viewer; writing Storage Object Creator as well, and removing "
+        "Storage Object User",
     )
 
     def _connected(self) -> tuple[Any, str]:

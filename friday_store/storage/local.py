@@ -4,8 +4,10 @@
 exists), unlink the temporary name, fsync the folder. So a name appears with all its bytes or not at all, and
 stays after a power cut; a writer holds a lock on its temporary file, so that one whose writer was killed can be told
 from one that is being written. fsspec's own local writes truncate in place and never fsync, and its exclusive mode
-checks and then writes. Files are 0444 and folders 0700 whatever the umask says. Below the root no symbolic
-link is followed. Network file systems are as good as their ``link`` and ``fsync``.
+checks and then writes. Files are 0444 and folders 0700 whatever the umask says. Where the root has the setgid bit
+it is shared: folders below it then have its mode (but nothing that all the world may write), and the lock and the
+settings can be read by those who can enter it. Below the root no symbolic link is followed. Network file systems are as
+good as their ``link`` and ``fsync``.
 """
 
 from __future__ import annotations
@@ -26,7 +28,16 @@ from typing import Final, Self
 from friday_store.digest import Buffer
 from friday_store.errors import StorageError
 from friday_store.storage import Entry
-from friday_store.storage.files import TEMPORARY, create_temporary, lock, private_folder, refuse, sync
+from friday_store.storage.files import (
+    TEMPORARY,
+    create_temporary,
+    folder_mode,
+    lock,
+    private_folder,
+    readable_mode,
+    refuse,
+    sync,
+)
 
 _GATHER: Final = min(os.sysconf("SC_IOV_MAX"), 1024)
 _LONG: Final = 24 * 3600.0
@@ -113,8 +124,7 @@ class LocalStorage:
     def turn(self) -> Iterator[None]:
         """Queue on a ``flock``, which the kernel takes from a dead holder; go on without it after ten seconds."""
         with self.mapped_errors("lock", "writers.lock"):
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            handle = os.open(self.root / "writers.lock", flags, 0o600)
+            handle = _lock_file(self.root)
         try:
             _wait(handle)
             yield
@@ -135,10 +145,11 @@ class LocalStorage:
         if make:
             private_folder(self.root)
         handle = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        mode = folder_mode(os.fstat(handle).st_mode) if make else 0
         for part in path.split("/") if path else ():
             above = handle
             try:
-                handle = _child(above, part, make=make)
+                handle = _child(above, part, mode)
             finally:
                 os.close(above)
         return handle
@@ -315,14 +326,35 @@ class LocalSpool:
                 os.unlink(name, dir_fd=self._folder)
 
 
-def _child(above: int, name: str, *, make: bool) -> int:
+def _lock_file(root: Path) -> int:
+    """Return a descriptor of the file on which writers queue; that of others can be locked where it can be read.
+
+    It is not asked for with ``O_CREAT`` where it may be there: in a sticky folder Linux refuses that for others' files.
+    """
+    path, flags = root / "writers.lock", os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(path, os.O_RDWR | flags)
+    except PermissionError:
+        return os.open(path, os.O_RDONLY | flags)
+    except FileNotFoundError:
+        with contextlib.suppress(FileExistsError):
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | flags, 0o600)
+            os.fchmod(handle, readable_mode(root))
+            return handle
+    return os.open(path, os.O_RDONLY | flags)
+
+
+def _child(above: int, name: str, make: int) -> int:
+    """Open a folder in another; with a mode to ``make`` it with, made if it is missing."""
     try:
         return os.open(name, _FOLDER, dir_fd=above)
     except FileNotFoundError:
         if not make:
             raise
     with contextlib.suppress(FileExistsError):
-        os.mkdir(name, 0o700, dir_fd=above)
+        os.mkdir(name, make, dir_fd=above)
+        if make != 0o700:  # whatever the umask says
+            os.chmod(name, make, dir_fd=above)
         sync(above)
     return os.open(name, _FOLDER, dir_fd=above)
 
