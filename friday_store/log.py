@@ -21,6 +21,9 @@ The ``birth`` of a ref or a pack is ``seq << 24 | place in the entry``: unique, 
 replay. A pack that was removed is never added again; ``packs_removed`` may name packs that no entry added, which then
 none may add (:mod:`friday_store.maintenance.gc`). ``id`` is fresh for each attempt: who is told "it exists" reads the
 entry back, and its own id means that only the reply was lost.
+
+No more than 256 MiB of an entry, and 1 GiB of a checkpoint, are ever asked for, and a checkpoint that claims to hold
+more than 256 times its bytes is not unpacked: nobody can make a reader take all memory by what they serve.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ import zstandard
 
 from friday_store import codec
 from friday_store.digest import SIZE, digest_of
-from friday_store.errors import ConflictError, IntegrityError, StorageError
+from friday_store.errors import ConflictError, IntegrityError, InvalidValueError, StorageError
 from friday_store.protection import Protection
 from friday_store.refs import Move
 from friday_store.storage import Storage
@@ -45,8 +48,10 @@ from friday_store.workers import workers
 
 _LOGGER: Final = logging.getLogger(__name__)
 
-ENTRY_CAP: Final = 1 << 30
-CHECKPOINT_CAP: Final = 4 << 30
+ENTRY_CAP: Final = 256 << 20
+CHECKPOINT_CAP: Final = 1 << 30
+_RATIO: Final = 256
+_SMALL: Final = 16 << 20
 EVERY: Final = 256
 _PER_FOLDER: Final = 1000
 _REQUESTS: Final = 16
@@ -252,10 +257,9 @@ class Log:
             IntegrityError: It is damaged.
         """
         path = entry_path(seq)
-        data = self._storage.read(path)
-        if data is None:
+        body = self._unsealed(path, ENTRY_CAP)
+        if body is None:
             return None
-        body = _unsealed(data, path)
         try:
             entry = LogEntry.from_bytes(body)
         except IntegrityError as error:
@@ -270,9 +274,24 @@ class Log:
         Raises:
             IntegrityError: Its bytes do not match their checksum.
         """
-        path = entry_path(seq)
-        data = self._storage.read(path)
-        return None if data is None else digest_of(_unsealed(data, path))
+        body = self._unsealed(entry_path(seq), ENTRY_CAP)
+        return None if body is None else digest_of(body)
+
+    def _unsealed(self, path: str, cap: int) -> bytes | None:
+        """Return what a file holds before its checksum; None where there is none.
+
+        Raises:
+            IntegrityError: They do not match, or it is larger than allowed, and was not read to its end.
+        """
+        data = self._storage.read(path, 0, cap + SIZE + 1)
+        if data is None:
+            return None
+        if len(data) > cap + SIZE:
+            raise IntegrityError(f"{path} is larger than the {cap} bytes that are allowed", path=path)
+        body, seal = data[:-SIZE], data[-SIZE:]
+        if digest_of(body) != seal:
+            raise IntegrityError(f"{path} does not match its checksum", path=path)
+        return body
 
     def after(self, seq: int, digest: bytes, last: int | None = None) -> Iterator[tuple[LogEntry, bytes]]:
         """Iterate over the entries after ``seq``, whose digest is given; each follows the one before.
@@ -372,8 +391,15 @@ class Log:
         Raises:
             StorageError: It could not be created, or it cannot be found out whether it was.
             IntegrityError: A damaged entry has that number.
+            InvalidValueError: It is larger than a reader accepts.
         """
         body = entry.to_bytes()
+        if len(body) > ENTRY_CAP:
+            raise InvalidValueError(
+                f"this would be one log entry of {len(body) >> 20} MiB, and {ENTRY_CAP >> 20} are allowed",
+                path="transaction",
+                hint="make the change in several transactions, or sync some models at a time",
+            )
         digest = digest_of(body)
         sealed = body + digest
         del body  # which may be large
@@ -400,8 +426,10 @@ class Log:
         """Write the checkpoint of entry ``seq`` unless it is there; called by the writer of that entry."""
         path = checkpoint_path(seq)
         if self._storage.stat(path) is None:
-            packed = zstandard.ZstdCompressor(level=1).compress(self.state(seq).to_bytes())
-            self._storage.create(path, [packed, digest_of(packed)])
+            state = self.state(seq).to_bytes()
+            packed = zstandard.ZstdCompressor(level=1).compress(state)
+            if _is_plausible(len(state), len(packed)):  # else the log alone says it
+                self._storage.create(path, [packed, digest_of(packed)])
 
     def checkpoints(self) -> list[int]:
         """Return the numbers of the checkpoints, ascending."""
@@ -414,13 +442,11 @@ class Log:
             IntegrityError: It is damaged.
         """
         path = checkpoint_path(seq)
-        data = self._storage.read(path)
-        if data is None:
+        packed = self._unsealed(path, CHECKPOINT_CAP)
+        if packed is None:
             raise IntegrityError(f"checkpoint {seq} is missing", path=path)
-        packed = _unsealed(data, path)
         try:
-            size = zstandard.frame_content_size(packed)
-            sound = 0 <= size <= CHECKPOINT_CAP
+            sound = _is_plausible(zstandard.frame_content_size(packed), len(packed))
             state = State.from_bytes(zstandard.ZstdDecompressor().decompress(packed) if sound else b"")
         except (zstandard.ZstdError, IntegrityError) as error:
             raise IntegrityError(f"checkpoint {seq} is damaged: {error}", path=path) from error
@@ -466,11 +492,9 @@ def _opened(data: bytes, kind: str, cap: int) -> dict[str, Any]:
     return raw
 
 
-def _unsealed(data: bytes, path: str) -> bytes:
-    body, seal = data[:-SIZE], data[-SIZE:]
-    if digest_of(body) != seal:
-        raise IntegrityError(f"{path} does not match its checksum", path=path)
-    return body
+def _is_plausible(size: int, packed: int) -> bool:
+    """Whether so few bytes may claim to hold so many."""
+    return 0 <= size <= min(CHECKPOINT_CAP, max(_SMALL, _RATIO * packed))
 
 
 def _of(kind: type, value: Any) -> Any:

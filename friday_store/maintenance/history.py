@@ -30,7 +30,7 @@ from friday_store.log import EVERY, Log, LogEntry, State, checkpoint_path, entry
 from friday_store.maintenance.problem import Problem
 from friday_store.manifest import Manifest
 from friday_store.objects import Kind, ObjectStore
-from friday_store.repository import FORMAT_FILE, Repository
+from friday_store.repository import FORMAT_CAP, FORMAT_FILE, Repository
 from friday_store.storage import Storage
 from friday_store.storage.files import replace_private
 
@@ -52,7 +52,7 @@ class Replay:
     """
 
     def __init__(self, storage: Storage) -> None:
-        root = digest_of(storage.read(FORMAT_FILE) or b"")
+        root = digest_of(storage.read(FORMAT_FILE, 0, FORMAT_CAP) or b"")
         self._log = Log(storage, root, lambda: _EPOCH)
         self.state = State(0, root)
         self.digests = [root]

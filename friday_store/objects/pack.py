@@ -44,7 +44,7 @@ PAGE: Final = 4096
 LINE: Final = 64
 BIG: Final = 64 << 10
 BLOCK: Final = 1 << 20
-DIRECTORY_CAP: Final = 1 << 30
+DIRECTORY_CAP: Final = 256 << 20
 _END: Final = b"KCAPDIRF"
 TRAILER: Final = struct.Struct("<Q32s8s")
 _FLUSH: Final = 8 << 20
@@ -253,7 +253,7 @@ def read_directory(storage: Storage, name: str, size: int) -> Directory:
         raise IntegrityError(f"pack {name[:12]} does not have the {size} bytes that were written", path=path)
     length, digest, end = TRAILER.unpack(tail[-TRAILER.size :])
     start = size - TRAILER.size - length
-    if end != _END or digest.hex() != name or start < len(HEADER):
+    if end != _END or digest.hex() != name or start < len(HEADER) or length > DIRECTORY_CAP:
         raise IntegrityError(f"pack {name[:12]} has a damaged trailer", path=path)
     encoded: bytes | None = (
         tail[start - guess : -TRAILER.size] if start >= guess else storage.read(path, start, start + length)

@@ -41,7 +41,7 @@ __all__ = ["Repository", "Settings", "Tracked", "Transaction"]
 
 FORMAT_FILE: Final = "friday-store.json"
 FORMAT: Final = 1
-_FORMAT_CAP: Final = 4096
+FORMAT_CAP: Final = 4096
 _CROWD: Final = 16
 _FAR_CROWD: Final = 64
 
@@ -201,10 +201,10 @@ class Repository:
 
     def _format(self) -> bytes | None:
         """Return the format file's bytes; None where there is nothing yet."""
-        data = self.storage.read(FORMAT_FILE, 0, _FORMAT_CAP)
+        data = self.storage.read(FORMAT_FILE, 0, FORMAT_CAP)
         foreign = [] if data is not None else [e.name for e in self.storage.list("") if not e.name.startswith(".")]
         if FORMAT_FILE in foreign:  # somebody made it between the two looks
-            return self.storage.read(FORMAT_FILE, 0, _FORMAT_CAP)
+            return self.storage.read(FORMAT_FILE, 0, FORMAT_CAP)
         if foreign:
             raise RepositoryError(
                 f"{self.storage.url} is not a friday-store repository: it holds {foreign[0]!r} and no {FORMAT_FILE}",

@@ -72,11 +72,14 @@ class Download:
             clock.moved(len(received))
             block = received[skipped:] if skipped else received
             skipped = max(0, skipped - len(received))
-            if self._end is not None:
-                block = block[: self._end - self._start - self._got]
+            over = 0 if self._end is None else len(block) - (self._end - self._start - self._got)
+            if over > 0:
+                block = block[:-over]
             if block:
                 self._blocks.append(block)
                 self._got += len(block)
+            if over > 0:  # who sends more than was asked for is not listened to for ever
+                break
         if body.total is not None:
             end = body.total if self._end is None else min(self._end, body.total)
             missing = end - self._start - self._got

@@ -121,8 +121,8 @@ class Kept:
     def read(self, path: str, start: int = 0, end: int | None = None) -> bytes | None:
         if path.startswith("packs/"):
             return self._pack(path, start, end)
-        if self._entries and path.startswith("log/") and start == 0 and end is None:
-            return self._entry(path)
+        if self._entries and path.startswith("log/") and start == 0 and (end is None or end > _LONGEST):
+            return self._entry(path, end)
         return self.far.read(path, start, end)
 
     def keep(self, path: str, start: int, blocks: Sequence[Buffer]) -> None:
@@ -134,12 +134,12 @@ class Kept:
         known = self._known(path)
         return None if known is None else known.start
 
-    def _entry(self, path: str) -> bytes | None:
+    def _entry(self, path: str, end: int | None) -> bytes | None:
         known = self._known(path)
         if known is not None:
             with self._replaceable(path):
                 return known.read(0, None)
-        data = self.far.read(path)
+        data = self.far.read(path, 0, end)
         if data is not None:
             self._keep(path, 0, data)
         return data

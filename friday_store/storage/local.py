@@ -73,7 +73,8 @@ class LocalStorage:
             except FileNotFoundError:
                 return None
             try:
-                end = os.fstat(handle).st_size if end is None else end
+                size = os.fstat(handle).st_size
+                end = size if end is None else min(end, size)
                 blocks = []
                 while start < end and (block := os.pread(handle, end - start, start)):
                     blocks.append(block)
