@@ -122,6 +122,20 @@ def test_seed_train(place: Path) -> None:
     assert all("no file" in row.reason for row in results if row.status == "skipped")
 
 
+def test_each_promise_names_tests_that_are_there() -> None:
+    """Each file in the table of promises exists, and those with a star have a long form."""
+    table = README.partition("## What is promised, and how it is tested")[2].partition("## Limits")[0]
+    rows = [line.split("|")[2] for line in table.splitlines() if line.startswith("| ") and "`" in line]
+    assert len(rows) > 20
+    for row in rows:
+        folder = ""
+        for name, star in re.findall(r"`([\w/.]+)`( \*)?", row):
+            path = ROOT / "tests" / (name if "/" in name else f"{folder}/{name}")
+            folder = folder if "/" not in name else name.rpartition("/")[0]
+            assert path.exists(), name
+            assert not star or "mark.slow" in path.read_text(), name
+
+
 def test_plugin_hooks_are_documented() -> None:
     """The README names every hook with its arguments, and no other."""
     documented = set(re.findall(r"^\| `(\w+\([\w, ]*\))` \|", README, re.MULTILINE))

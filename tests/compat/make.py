@@ -1,6 +1,9 @@
 """Write the store of the current format that later releases must read; run once per format, then never again.
 
 python tests/compat/make.py tests/compat/format-1
+
+``format-1`` is unsigned, as releases before signatures wrote; ``format-1-signed`` has what came since: signatures,
+an approval, attachments, protected names. Its ``key.pub`` is the key that signed.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from friday_store import ModelRegistry
+from friday_store import ModelRegistry, signing
+from friday_store.trust import Identity
 
 KEPT = ("friday-store.json", "packs", "log", "checkpoints")
 
@@ -49,6 +53,11 @@ def fill(registry: ModelRegistry) -> None:
     registry.delete_model("file", "2.0.0-rc.1")
     registry.delete_model("joblib", "2.0.0-rc.1")
     registry.restore_model("joblib")
+    registry.register_model({"card": 1}, "attached", serializer="json", attachments={"docs/card.md": b"# Card"})
+    registry.approve("json:1.0.0", "sound")
+    registry.protect("production", "held")
+    registry.promote("json:2.0.0-rc.1", override=True)
+    registry.protect(append_only=True)
     while registry.repository.index.seq < 258:
         registry.set_alias(f"json:{'1.0.0' if registry.repository.index.seq % 2 else '2.0.0-rc.1'}", "moving")
 
@@ -64,9 +73,11 @@ def facts(registry: ModelRegistry) -> list[dict[str, Any]]:
 
 if __name__ == "__main__":
     target = Path(sys.argv[1])
-    with tempfile.TemporaryDirectory() as folder, ModelRegistry(f"{folder}/r", actor="compat") as made:
+    own = Identity(None, "compat")
+    with tempfile.TemporaryDirectory() as folder, ModelRegistry(f"{folder}/r", actor="compat", identity=own) as made:
         fill(made)
         target.mkdir()
+        (target / "key.pub").write_text(signing.written(own.key().public, "compat") + "\n")
         live = set(made.repository.objects.live)
         for kept in KEPT:
             source = Path(folder, "r", kept)
