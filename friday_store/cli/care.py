@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib.metadata
 import platform
 import sqlite3
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from friday_store.registry import ModelRegistry
 
 _LIBRARIES: Final = ("click", "msgpack", "blake3", "zstandard", "pluggy", "fsspec", "SQLAlchemy", "pandas", "rich")
+_UPLOADS: Final = 3
 _CHECKS: Final = View(
     fields=("check", "state", "detail"),
     columns=(Column("state", "STATE"), Column("check", "CHECK"), Column("detail", "DETAIL")),
@@ -120,6 +122,7 @@ def _store_checked(registry: ModelRegistry) -> Iterator[tuple[str, str, str]]:
     for check, state, detail in probing.checks(found, single_writer=registry.place.single_writer):
         broken = (check, state) in (("write", "note"), ("exclusive", "warning"))
         yield check, "fail" if broken else state, masked(detail)
+    yield from _uploads_checked(registry, None)
 
 
 def _remote_checked(registry: ModelRegistry, name: str) -> Iterator[tuple[str, str, str]]:
@@ -135,3 +138,23 @@ def _remote_checked(registry: ModelRegistry, name: str) -> Iterator[tuple[str, s
     yield f"remote {name}", "ok", shown.url
     for check, state, detail in probing.checks(found, single_writer=shown.single_writer):
         yield f"remote {name} {check}", state, masked(detail)
+    yield from _uploads_checked(registry, name)
+
+
+def _uploads_checked(registry: ModelRegistry, remote: str | None) -> Iterator[tuple[str, str, str]]:
+    """Whether parts of uploads lie about that nobody goes on with: a machine died, and they are paid for."""
+    check = "uploads" if remote is None else f"remote {remote} uploads"
+    try:
+        found = registry.unfinished_uploads(remote)
+    except FridayStoreError as error:  # listing them is a right of its own, without which all else works
+        yield check, "note", masked(str(error))
+        return
+    if found:
+        since = dt.datetime.fromtimestamp(min(each.time for each in found), dt.UTC)
+        paths = ", ".join(each.name for each in found[:_UPLOADS])
+        old = (dt.datetime.now(dt.UTC) - since).days > 0
+        said = f"{len(found)} unfinished, the first since {since:%Y-%m-%d %H:%M} UTC: {paths}"
+        rule = "; a lifecycle rule of the bucket removes such ones" if old else ""
+        yield check, "warning" if old else "note", f"{said}{rule}"
+    elif found is not None:
+        yield check, "ok", "none is unfinished"

@@ -64,7 +64,8 @@ def fsck(session: Session, /, *, quick: bool, remote: str | None, repair: bool, 
     """Check and repair what is stored.
 
     Nothing is changed without --repair or --repair-from; damaged files are then moved to the folder damaged, never
-    deleted. The exit code is 0 when nothing is lost or damaged, or no longer, else 5.
+    deleted. The exit code is 0 when nothing is lost or damaged, or no longer, also with warnings; 5 when something is;
+    and 7 when the store could not be read, so that nothing is known.
     """
     mending = repair or bool(remotes)
     if quick and mending:

@@ -12,7 +12,7 @@ from friday_store.maintenance import Problem, fsck
 from friday_store.registry import location
 from friday_store.registry.access import Access
 from friday_store.remotes import Remotes, Shown, Where
-from friday_store.storage import open_storage
+from friday_store.storage import Entry, open_storage
 
 if TYPE_CHECKING:
     from friday_store.storage.probe import Probe
@@ -110,6 +110,19 @@ class Sharing(Access):
         known = self._remotes()
         remote = known.resolve(name)
         return known.probe(remote, open_storage(location.inside(remote.url), remote.options), keep=keep)
+
+    def unfinished_uploads(self, remote: str | None = None) -> list[Entry] | None:
+        """Return the uploads that were begun and neither finished nor given up; their parts are stored until then.
+
+        Args:
+            remote: To a remote; None: to this registry.
+
+        Returns:
+            Path and time of each; None where a store has no such uploads.
+        """
+        storage = self.place.storage() if remote is None else self._remotes().resolve(remote).storage()
+        find = getattr(storage, "unfinished", None)
+        return None if find is None else list(find())
 
     def remove_remote(self, name: str, *, where: Where | None = None) -> None:
         """Forget a remote; nothing at its place changes."""

@@ -191,6 +191,24 @@ class S3Storage(RemoteStorage):
                     self.ask("give up", path, lambda: self._abort(upload))
         return done
 
+    def unfinished(self) -> builtins.list[Entry]:
+        """Return the uploads that were begun and neither finished nor given up, by path and time of their beginning."""
+        return self.ask("list uploads to", "", self._unfinished)
+
+    async def _unfinished(self) -> builtins.list[Entry]:
+        _, prefix = self._filesystem()
+        found: builtins.list[Entry] = []
+        after: dict[str, str] = {}
+        while True:
+            reply = await self._persist("list_multipart_uploads", Prefix=prefix, **after)
+            found += (
+                Entry(item["Key"][len(prefix) :], 0, item["Initiated"].timestamp(), folder=False)
+                for item in reply.get("Uploads", ())
+            )
+            if not reply.get("IsTruncated") or not reply.get("NextKeyMarker"):
+                return found
+            after = {"KeyMarker": reply["NextKeyMarker"], "UploadIdMarker": reply.get("NextUploadIdMarker", "")}
+
     async def _persist(self, method: str, **arguments: Any) -> dict[str, Any]:
         return await persist(self.patience, lambda _: self._call(method, **arguments))
 

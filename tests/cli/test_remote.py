@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from friday_store import ModelRegistry
 from friday_store.cli import probing
+from friday_store.plugins import Plugins
 from friday_store.storage.memory import MemoryStorage
 from friday_store.storage.probe import Probe
 from tests.servers.fixtures import Served
@@ -270,3 +272,34 @@ def test_what_cannot_be_read_or_written() -> None:
     assert [("read", "ok"), ("write", "note")] == [row[:2] for row in rows]
     unsure = replace(found, readable=True, writable=True, reason="it was cut off")
     assert ("exclusive", "warning", "it was cut off") == list(probing.checks(unsure, single_writer=False))[-1]
+
+
+def test_doctor_lists_unfinished_uploads(work: Path, run: Run, s3: Served) -> None:
+    """An upload that was begun and left is named with its time; where all are finished that is said."""
+
+    def uploads() -> dict[str, str]:
+        return next(each for each in _json(run, "doctor") if each["check"] == "remote bucket uploads")
+
+    with ModelRegistry(work / ".friday", plugins=Plugins(())) as registry:
+        registry.add_remote("bucket", s3.url, s3.options, where="local")
+        registry.push("bucket")
+        assert ("ok", "none is unfinished") == (uploads()["state"], uploads()["detail"])
+        storage: Any = s3.open()
+        storage.ask("begin", "packs/left", lambda: storage._persist("create_multipart_upload", Key="store/packs/left"))
+        assert ["packs/left"] == [each.name for each in registry.unfinished_uploads("bucket") or []]
+    assert "note" == uploads()["state"]
+    assert "1 unfinished" in uploads()["detail"]
+    assert "packs/left" in uploads()["detail"]
+    with ModelRegistry(work / ".friday", plugins=Plugins(())) as registry:
+        assert registry.unfinished_uploads() is None
+
+
+def test_fsck_that_cannot_look_is_no_damage(work: Path, run: Run) -> None:
+    """Code 7 is for a store that could not be read; 5 is for damage alone, and 0 for none."""
+    _json(run, "remote", "add", "--no-probe", "nowhere", "http://127.0.0.1:9/models")
+    assert 7 == run("fsck", "--remote", "nowhere").exit_code
+    assert 0 == run("fsck").exit_code
+    entry = work / ".friday/log/0000000000/002"
+    entry.chmod(0o600)
+    entry.write_bytes(entry.read_bytes()[:-1])
+    assert 5 == run("fsck").exit_code
