@@ -60,6 +60,12 @@ def of(*layers: Any) -> Any:
     return keras.Sequential([keras.Input((12,)), *layers, keras.layers.Dense(2, name="end")])
 
 
+@pytest.fixture(scope="module")
+def trained() -> Any:
+    """A network for tests that change nothing in it; training one takes longer than most of them."""
+    return network()
+
+
 class TestFunctional(SerializerTests):
     """A compiled, trained, functional model: predictions, the state of its optimizer, and what training does next."""
 
@@ -68,9 +74,9 @@ class TestFunctional(SerializerTests):
     shares = 0.4
 
     @pytest.fixture
-    def model(self) -> Any:
+    def model(self, trained: Any) -> Any:
         """Trained a little."""
-        return network()
+        return trained
 
     def predict(self, model: Any) -> Any:
         """Predictions, optimizer and names."""
@@ -94,18 +100,18 @@ def saved(model: Any, folder: Path) -> bytes:
     return (folder / "theirs.keras").read_bytes()
 
 
-def test_a_file_of_keras_gives_the_parts_that_the_model_gives(tmp_path: Path) -> None:
+def test_a_file_of_keras_gives_the_parts_that_the_model_gives(trained: Any, tmp_path: Path) -> None:
     """Keras's own file and the model in memory are the same parts, bit for bit; so they are stored once."""
-    model = network()
+    model = trained
     theirs = {part.name: bytes(part.view()) for part in Keras().from_file(memoryview(saved(model, tmp_path)))}
     assert theirs == {name: bytes(data) for name, data in parts_of(model).items()}
     assert {"weight/layers/dense/vars/0", "weight/optimizer/vars/1"} <= set(theirs)
 
 
 @pytest.mark.parametrize("half", [False, True])
-def test_keras_reads_our_file(tmp_path: Path, half: bool) -> None:
+def test_keras_reads_our_file(trained: Any, tmp_path: Path, half: bool) -> None:
     """What ``get`` writes is loaded by ``keras.saving.load_model``, and predicts the same."""
-    model = of(keras.layers.Dense(3, dtype="bfloat16")) if half else network()
+    model = of(keras.layers.Dense(3, dtype="bfloat16")) if half else trained
     (tmp_path / "ours.keras").write_bytes(b"".join(Keras().to_file(parts_of(model))))
     found = keras.saving.load_model(tmp_path / "ours.keras")
     np.testing.assert_array_equal(model.predict(ROWS, verbose=0), found.predict(ROWS, verbose=0))
@@ -138,9 +144,9 @@ def test_compiled_and_not_trained() -> None:
     np.testing.assert_array_equal(model.predict(ROWS, verbose=0), found.predict(ROWS, verbose=0))
 
 
-def test_a_layer_in_two_places_stays_one() -> None:
+def test_a_layer_in_two_places_stays_one(trained: Any) -> None:
     """A shared layer is stored once and comes back as one."""
-    found = Keras().load(parts_of(network()), 1)
+    found = Keras().load(parts_of(trained), 1)
     before = found.predict(ROWS, verbose=0)
     assert 1 == len([layer for layer in found.layers if layer.name == "shared"])
     assert 2 == len(found.get_layer("shared")._inbound_nodes)
@@ -148,9 +154,9 @@ def test_a_layer_in_two_places_stays_one() -> None:
     assert not np.array_equal(before, found.predict(ROWS, verbose=0))
 
 
-def test_describes_layers_weights_and_what_is_not_keras() -> None:
+def test_describes_layers_weights_and_what_is_not_keras(trained: Any) -> None:
     """What ``show`` says: class, optimizer, weights, and the objects that have to be imported."""
-    described = Keras().describe(parts_of(network()))
+    described = Keras().describe(parts_of(trained))
     assert {"class": "Functional", "optimizer": "Adam", "layers": 7}.items() <= described.items()
     assert "float32[12, 12]" == described["weights"]["layers/dense/vars/0"]
     assert "custom" not in described
@@ -201,10 +207,9 @@ def test_an_unknown_class_names_what_to_import() -> None:
     assert "Doubled" in str(refused.value.hint)
 
 
-def test_weights_of_another_model_are_refused() -> None:
+def test_weights_of_another_model_are_refused(trained: Any) -> None:
     """A weight that the configuration has no place for, or one too few, is an error and not left out."""
-    model = network()
-    parts = parts_of(model)
+    parts = parts_of(trained)
     other = parts_of(of())
     mixed = parts | {"config": other["config"]}
     with pytest.raises(SerializationError, match="not those of this model"):
