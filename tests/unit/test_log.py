@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import random
 import secrets
 import uuid
 from dataclasses import replace
@@ -13,9 +14,11 @@ import pytest
 import zstandard
 
 from friday_store import codec
+from friday_store import log as log_module
 from friday_store.digest import digest_of
 from friday_store.errors import ConflictError, IntegrityError
 from friday_store.log import EVERY, Log, LogEntry, State, checkpoint_path, entry_path, newest_move
+from friday_store.protection import Protection
 from friday_store.storage import open_storage
 from friday_store.storage.local import LocalStorage
 from friday_store.testing import Fault, FaultyStorage
@@ -391,3 +394,88 @@ def test_an_error_after_the_entry_took_effect_is_no_failure(tmp_path: Path) -> N
     entry = log.following(log.state(0), actor="a", message="m")
     assert log.append(entry) == entry.digest
     assert [entry.seq] == [found.seq for found, _ in log.after(0, bytes(32))]
+
+
+def filled(log: Log, source: random.Random, count: int) -> None:
+    """Append entries that make, move and remove refs, and add and merge packs, at random."""
+    state = log.state()
+    for _ in range(count):
+        names = source.sample([f"tags/m/t{number}/1.0.0" for number in range(12)], source.randrange(4))
+        moves = [(name, state.refs[name][0] if name in state.refs else None) for name in sorted(names)]
+        news = [source.choice([None, ONE, TWO]) if old else source.choice([ONE, TWO]) for _, old in moves]
+        entry = log.following(
+            state, actor="ann", message="", packs_added=((source.randbytes(32).hex(), source.randrange(9)),),
+            packs_removed=tuple(sorted(state.packs)) if len(state.packs) > 5 else (),
+            refs=tuple((name, old, new) for (name, old), new in zip(moves, news, strict=True) if old != new),
+            protection=source.choice([None, None, Protection(), Protection(append_only=True)]),
+        )  # fmt: skip
+        digest = log.append(entry)
+        assert digest is not None
+        state.apply(entry, digest)
+        if state.seq % log_module.EVERY == 0:
+            log.checkpoint(state.seq)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_checkpoints_add_up(storage: Storage, clock: Clock, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Whatever happened and whichever checkpoints are there, every state is that of the entries replayed."""
+    monkeypatch.setattr(log_module, "EVERY", 2)
+    monkeypatch.setattr(log_module, "_WIDER", 3)
+    monkeypatch.setattr(log_module, "_HEAVIEST", 1 << 19 if seed % 2 else 9)
+    source = random.Random(seed)
+    log = Log(storage, ROOT, clock)
+    filled(log, source, 60)
+    for number in source.sample(log.checkpoints(), 5):
+        storage.delete([checkpoint_path(number)])
+    replayed = log.state(0)
+    for entry, digest in log.after(0, ROOT):
+        replayed.apply(entry, digest)
+        found = log.state(replayed.seq)
+        assert replayed == found
+        assert list(replayed.packs) == list(found.packs)
+        if replayed.seq in log.checkpoints():
+            piece = log.read_checkpoint(replayed.seq)
+            assert piece == State.from_bytes(piece.to_bytes())
+            assert piece == log.span(piece.after, piece.seq)
+
+
+def test_how_far_back_a_checkpoint_goes(storage: Storage, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each sums up what the narrower ones before it say, so few files lead to any state, and each is small."""
+    monkeypatch.setattr(log_module, "EVERY", 2)
+    monkeypatch.setattr(log_module, "_WIDER", 3)
+    log = Log(storage, ROOT, clock)
+    filled(log, random.Random(1), 56)
+    told = {number: log.read_checkpoint(number).after for number in log.checkpoints()}
+    assert {2: 0, 4: 2, 6: 0, 8: 6, 12: 6, 18: 0, 24: 18, 36: 18, 54: 0, 56: 54}.items() <= told.items()
+    assert [18, 36, 42, 48, 50, 52] == [piece.seq for piece in log._pieces(0, 52)][::-1]
+
+
+def test_what_is_heavy_is_not_summed_up(storage: Storage, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where few entries say much, no checkpoint says it again; a wide one gives way to a narrow one."""
+    monkeypatch.setattr(log_module, "EVERY", 2)
+    monkeypatch.setattr(log_module, "_HEAVIEST", 10)
+    log = Log(storage, ROOT, clock)
+    state = log.state(0)
+    for sizes in ((4, 3), (12, 1), (3, 3)):
+        for size in sizes:
+            moves = tuple((f"aliases/m/a{state.seq}-{place}", None, ONE) for place in range(size))
+            entry = log.following(state, actor="ann", message="", refs=moves)
+            state.apply(entry, log.append(entry) or b"")
+        log.checkpoint(state.seq)
+    assert [2, 6] == log.checkpoints()
+    assert 4 == log.read_checkpoint(6).after
+    assert state == log.state()
+
+
+def test_a_checkpoint_that_lies_is_passed_over(log: Log, storage: Storage) -> None:
+    """One that is told from another history than the log's leads nowhere: the log itself is read."""
+    state = written(log, EVERY + 1)
+    log.checkpoint(EVERY)
+    liar = State(EVERY + 1, state.entry, 5, {"aliases/m/b": (ONE, 5, "")}, after=EVERY, base=digest_of(b"other"))
+    packed = zstandard.ZstdCompressor().compress(liar.to_bytes())
+    storage.create(checkpoint_path(EVERY + 1), packed + digest_of(packed))
+    assert state == log.state()
+    for change in ({"after": 0}, {"after": EVERY + 2}, {"base": None}, {"gone": [5]}, {"removed": ["x"]}):
+        raw = codec.decode(liar.to_bytes(), "checkpoint") | change
+        with pytest.raises(IntegrityError):
+            State.from_bytes(codec.encode(raw))

@@ -13,14 +13,22 @@ BLAKE3 of those bytes::
          origin: "" or the id of the repository that it was copied from,
          protection: what is protected from now on, where this entry changes it (:mod:`friday_store.protection`),
          override: true, where it moves what is protected}
-    checkpoints/00000000000000012288  the state after that entry, every 256 entries
+    checkpoints/00000000000000012288  what entries up to 12288 come to, at every 256th
         {kind: "checkpoint", schema: 1, seq, entry: digest of that entry, time, packs: [[name, size, birth]]
-         by birth, refs: [[name, digest, birth, origin]] by name, protection: where there is any}
+         by birth, refs: [[name, digest, birth, origin]] by name, protection: where there is any}: of all entries
+        {…, schema: 2, after, base: digest of entry ``after``, gone: [name of a ref that was there then, and was
+         moved or removed since], removed: [name of a pack that was in use then], protection: where it was changed
+         since}: of the entries after ``after``
 
 The ``birth`` of a ref or a pack is ``seq << 24 | place in the entry``: unique, ordered by time, the same in every
 replay. A pack that was removed is never added again; ``packs_removed`` may name packs that no entry added, which then
 none may add (:mod:`friday_store.maintenance.gc`). ``id`` is fresh for each attempt: who is told "it exists" reads the
 entry back, and its own id means that only the reply was lost.
+
+A checkpoint sums up 256 entries, or 4,096 where its number is a multiple of that, or 65,536, and so on; so a state is
+read from at most fifteen files of each width and fewer than 256 entries, and a registration pays for a checkpoint by
+what was registered lately, not by all that is there. One of more than half a million facts is not written: its
+entries, or the narrower checkpoints below it, say the same and are read as fast.
 
 No more than 256 MiB of an entry, and 1 GiB of a checkpoint, are ever asked for, and a checkpoint that claims to hold
 more than 256 times its bytes is not unpacked: nobody can make a reader take all memory by what they serve.
@@ -32,201 +40,30 @@ import contextlib
 import datetime as dt
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import zstandard
 
-from friday_store import codec
 from friday_store.digest import SIZE, digest_of
 from friday_store.errors import ConflictError, IntegrityError, InvalidValueError, StorageError
-from friday_store.protection import Protection
+from friday_store.log.entry import ENTRY_CAP, PER_FOLDER, LogEntry, entry_path, newest_move
+from friday_store.log.state import CHECKPOINT_CAP, State
 from friday_store.refs import Move
 from friday_store.storage import Storage
 from friday_store.workers import workers
 
+__all__ = ["EVERY", "Log", "LogEntry", "Move", "State", "checkpoint_path", "entry_path", "newest_move"]
+
 _LOGGER: Final = logging.getLogger(__name__)
 
-ENTRY_CAP: Final = 256 << 20
-CHECKPOINT_CAP: Final = 1 << 30
+EVERY: Final = 256
 _RATIO: Final = 256
 _SMALL: Final = 16 << 20
-EVERY: Final = 256
-_PER_FOLDER: Final = 1000
+_WIDER: Final = 16
+_HEAVIEST: Final = 1 << 19
 _REQUESTS: Final = 16
-_PLACES: Final = 24
-_MOST: Final = 1 << 63
-
-
-@dataclass(frozen=True)
-class LogEntry:
-    """One transaction.
-
-    Attributes:
-        seq: Its number, from 1.
-        prev: The digest of the entry before.
-        id: Fresh random bytes.
-        time: Microseconds since 1970 UTC, later than the entry before.
-        actor: Who.
-        message: Why.
-        packs_added: Name and size of each.
-        packs_removed: Names.
-        refs: Name, digest before and after; None for absent.
-        origin: The id of the repository that the objects were copied from; empty for one's own.
-        protection: What is protected from this entry on; None leaves it as it was.
-        override: Whether it moves what is protected, and says so.
-        digest: The digest of the entry's bytes.
-    """
-
-    seq: int
-    prev: bytes
-    id: bytes
-    time: int
-    actor: str
-    message: str
-    packs_added: tuple[tuple[str, int], ...] = ()
-    packs_removed: tuple[str, ...] = ()
-    refs: tuple[Move, ...] = ()
-    origin: str = ""
-    protection: Protection | None = None
-    override: bool = False
-    extra: dict[str, Any] = field(default_factory=dict, hash=False)
-
-    def to_bytes(self) -> bytes:
-        """Return the canonical bytes, without the checksum that follows them in the file."""
-        fields = {name: getattr(self, name) for name in _FIELDS}
-        more = dict(self.extra)
-        if self.protection is not None:
-            more["protection"] = self.protection.to_raw()
-        if self.override:
-            more["override"] = True
-        return codec.encode({**more, "kind": "entry", "schema": 1, **fields}, flat=not more)
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> LogEntry:
-        """Return the entry in ``data``.
-
-        Raises:
-            IntegrityError: It is none.
-        """
-        raw = _opened(data, "entry", ENTRY_CAP)
-        try:
-            entry = cls(
-                seq=_whole(raw.pop("seq")),
-                prev=_of(bytes, raw.pop("prev")),
-                id=_of(bytes, raw.pop("id")),
-                time=_whole(raw.pop("time")),
-                actor=_of(str, raw.pop("actor")),
-                message=_of(str, raw.pop("message")),
-                packs_added=tuple((_pack(name), _whole(size)) for name, size in raw.pop("packs_added")),
-                packs_removed=tuple(_pack(name) for name in raw.pop("packs_removed")),
-                refs=tuple((_of(str, name), _side(old), _side(new)) for name, old, new in raw.pop("refs")),
-                origin=_of(str, raw.pop("origin")),
-                protection=Protection.from_raw(raw.pop("protection")) if "protection" in raw else None,
-                override=_true(raw.pop("override")) if "override" in raw else False,
-                extra=raw,
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise IntegrityError(f"malformed log entry: {error}") from error
-        return entry
-
-    @property
-    def digest(self) -> bytes:
-        """The digest of the entry's bytes."""
-        return digest_of(self.to_bytes())
-
-    def births(self) -> Iterator[tuple[int, Move]]:
-        """Iterate over the moves, each with the birth it gives to its ref."""
-        return ((self.seq << _PLACES | place, move) for place, move in enumerate(self.refs))
-
-    def packs_born(self) -> Iterator[tuple[str, int, int]]:
-        """Iterate over the packs added: name, size, birth."""
-        return ((name, size, self.seq << _PLACES | place) for place, (name, size) in enumerate(self.packs_added))
-
-
-_FIELDS: Final = (
-    "seq", "prev", "id", "time", "actor", "message", "packs_added", "packs_removed", "refs", "origin",
-)  # fmt: skip
-
-
-@dataclass
-class State:
-    """All refs and live packs after one entry.
-
-    Attributes:
-        seq: The entry's number; 0 before the first.
-        entry: Its digest; that of ``friday-store.json`` before the first.
-        time: Its time.
-        refs: Name to (digest, birth, origin).
-        packs: Name to (size, birth), in the order in which they came.
-        protection: What is protected.
-    """
-
-    seq: int
-    entry: bytes
-    time: int = 0
-    refs: dict[str, tuple[bytes, int, str]] = field(default_factory=dict)
-    packs: dict[str, tuple[int, int]] = field(default_factory=dict)
-    protection: Protection = field(default_factory=Protection)
-
-    def apply(self, entry: LogEntry, digest: bytes) -> None:
-        """Move on by one entry.
-
-        Raises:
-            IntegrityError: It does not follow this state.
-        """
-        if entry.seq != self.seq + 1 or entry.prev != self.entry:
-            raise IntegrityError(f"log entry {entry.seq} does not follow entry {self.seq}", path=entry_path(entry.seq))
-        for birth, (name, old, new) in entry.births():
-            if self.refs.get(name, (None,))[0] != old:
-                raise IntegrityError(f"log entry {entry.seq} moves {name} from where it was not")
-            if new is None:
-                self.refs.pop(name, None)
-            else:
-                self.refs[name] = (new, birth, entry.origin)
-        for name, size, birth in entry.packs_born():
-            self.packs[name] = (size, birth)
-        for name in entry.packs_removed:
-            self.packs.pop(name, None)
-        if entry.protection is not None:
-            self.protection = entry.protection
-        self.seq, self.entry, self.time = entry.seq, digest, entry.time
-
-    def to_bytes(self) -> bytes:
-        """Return the canonical bytes of a checkpoint: equal states give equal bytes."""
-        return codec.encode(
-            {
-                "kind": "checkpoint",
-                "schema": 1,
-                "seq": self.seq,
-                "entry": self.entry,
-                "time": self.time,
-                "packs": [(name, *self.packs[name]) for name in self.packs],
-                "refs": [(name, *self.refs[name]) for name in sorted(self.refs)],
-                **({"protection": self.protection.to_raw()} if self.protection else {}),
-            }
-        )
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> State:
-        """Return the state in a checkpoint's bytes.
-
-        Raises:
-            IntegrityError: It is none.
-        """
-        raw = _opened(data, "checkpoint", CHECKPOINT_CAP)
-        try:
-            return cls(
-                _whole(raw["seq"]),
-                _of(bytes, raw["entry"]),
-                _whole(raw["time"]),
-                {_of(str, n): (_of(bytes, d), _whole(b), _of(str, o)) for n, d, b, o in raw["refs"]},
-                {_pack(name): (_whole(size), _whole(birth)) for name, size, birth in raw["packs"]},
-                Protection.from_raw(raw["protection"]) if "protection" in raw else Protection(),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise IntegrityError(f"malformed checkpoint: {error}") from error
+_FAR: Final = 1 << 63
 
 
 class Log:
@@ -315,7 +152,7 @@ class Log:
 
     def _ahead(self, seq: int, last: int | None) -> Iterator[tuple[LogEntry, bytes]]:
         """Iterate over the entries from ``seq`` on; from afar, more and more of them in one go."""
-        end = _MOST if last is None else last + 1
+        end = _FAR if last is None else last + 1
         if self._storage.root is not None:
             while seq < end and (found := self.read(seq)) is not None:
                 yield found
@@ -346,7 +183,7 @@ class Log:
         """Return the number of the newest entry, by looking at what is there; 0 if there is none."""
         for folder in sorted((e.name for e in self._storage.list("log") if _number(e.name) is not None), reverse=True):
             names = [_number(entry.name) for entry in self._storage.list(f"log/{folder}")]
-            known = [int(folder) * _PER_FOLDER + name for name in names if name is not None]
+            known = [int(folder) * PER_FOLDER + name for name in names if name is not None]
             if known:
                 return max(known)
         return 0
@@ -358,7 +195,7 @@ class Log:
             IntegrityError: An entry on the way is missing or damaged.
             ConflictError: There is no such entry.
         """
-        state = self._checkpoint(seq)
+        state = self._checkpointed(seq)
         while True:
             for entry, digest in self.after(state.seq, state.entry):
                 if seq is not None and entry.seq > seq:
@@ -423,13 +260,50 @@ class Log:
         return LogEntry(seq=state.seq + 1, prev=state.entry, id=secrets.token_bytes(16), time=time, **fields)
 
     def checkpoint(self, seq: int) -> None:
-        """Write the checkpoint of entry ``seq`` unless it is there; called by the writer of that entry."""
+        """Write the checkpoint of entry ``seq`` unless it is there; called by the writer of that entry.
+
+        Of the widest span that is not too heavy; none where even the narrowest is.
+        """
         path = checkpoint_path(seq)
-        if self._storage.stat(path) is None:
-            state = self.state(seq).to_bytes()
-            packed = zstandard.ZstdCompressor(level=1).compress(state)
-            if _is_plausible(len(state), len(packed)):  # else the log alone says it
-                self._storage.create(path, [packed, digest_of(packed)])
+        if self._storage.stat(path) is not None:
+            return
+        for after in _starts(seq):
+            span = self.span(after, seq, heaviest=_HEAVIEST)
+            if span is not None:
+                told = span.to_bytes()
+                packed = zstandard.ZstdCompressor(level=1).compress(told)
+                if _is_plausible(len(told), len(packed)):  # else the log alone says it
+                    self._storage.create(path, [packed, digest_of(packed)])
+                return
+
+    def span(self, after: int, seq: int, *, heaviest: int | None = None) -> State | None:
+        """Return what the entries after ``after`` up to ``seq`` come to, as checkpoint ``seq`` should say it.
+
+        It is put together from the checkpoints in between and the entries that they leave. None where it is heavier
+        than ``heaviest``.
+
+        Raises:
+            IntegrityError: An entry on the way is missing or damaged.
+        """
+        base = self.digest(after) if after else self.root
+        if base is None:
+            raise IntegrityError(f"log entry {after} is missing", path=entry_path(after))
+        limit = _FAR if heaviest is None else heaviest
+        pieces: list[State] = []
+        for piece in self._pieces(after, seq - 1):
+            pieces.append(piece)
+            if sum(each.weight for each in pieces) > 2 * limit:  # twice: what one brought another may have removed
+                return None
+        span = State(after, base, after=after, base=base if after else b"")
+        for each in [*pieces[::-1], None]:
+            self._replay(span, seq if each is None else each.after, limit)
+            if span.weight > limit:
+                return None
+            if each is not None:
+                span.join(each)
+        if span.seq != seq:
+            raise IntegrityError(f"log entry {span.seq + 1} is missing", path=entry_path(span.seq + 1))
+        return span
 
     def checkpoints(self) -> list[int]:
         """Return the numbers of the checkpoints, ascending."""
@@ -454,20 +328,38 @@ class Log:
             raise IntegrityError(f"checkpoint {seq} says that it is {state.seq}", path=path)
         return state
 
-    def _checkpoint(self, seq: int | None) -> State:
-        """Return the newest checkpoint's state at or before ``seq``; the empty state where there is none."""
+    def _replay(self, state: State, seq: int, limit: int = _FAR) -> None:
+        """Apply the entries up to ``seq`` to a state, or fewer where it grows heavier than ``limit``."""
+        for entry, digest in self.after(state.seq, state.entry, seq):
+            state.apply(entry, digest)
+            if state.weight > limit:
+                return
+
+    def _pieces(self, after: int, last: int | None) -> Iterator[State]:
+        """Iterate over what checkpoints after ``after`` up to ``last`` tell, from the newest back, as few as may be."""
+        at = _FAR if last is None else last
         for number in reversed(self.checkpoints()):
-            if seq is None or number <= seq:
+            if after < number <= at:
                 try:
-                    return self.read_checkpoint(number)
+                    piece = self.read_checkpoint(number)
                 except IntegrityError as error:  # the log says the same; fsck reports the damage
                     _LOGGER.warning("passing over a damaged checkpoint: %s", error)
-        return State(0, self.root)
+                    continue
+                if piece.after >= after:
+                    yield piece
+                    at = piece.after
 
-
-def entry_path(seq: int) -> str:
-    """Return where an entry stands."""
-    return f"log/{seq // _PER_FOLDER:010d}/{seq % _PER_FOLDER:03d}"
+    def _checkpointed(self, seq: int | None) -> State:
+        """Return the newest state at or before ``seq`` that checkpoints lead to; the empty one where none does."""
+        state = State(0, self.root)
+        try:
+            for piece in list(self._pieces(0, seq))[::-1]:
+                self._replay(state, piece.after)
+                state.join(piece)
+        except IntegrityError as error:  # the log alone says whether it is they that are wrong
+            _LOGGER.warning("passing over the checkpoints: %s", error)
+            return State(0, self.root)
+        return state
 
 
 def checkpoint_path(seq: int) -> str:
@@ -475,56 +367,18 @@ def checkpoint_path(seq: int) -> str:
     return f"checkpoints/{seq:020d}"
 
 
-def newest_move(entries: Iterable[LogEntry], ref: str) -> tuple[LogEntry, Move] | None:
-    """Return the first of the entries that moves ``ref``, with the move."""
-    for entry in entries:
-        for move in entry.refs:
-            if move[0] == ref:
-                return entry, move
-    return None
-
-
-def _opened(data: bytes, kind: str, cap: int) -> dict[str, Any]:
-    raw = codec.decode(data, kind, cap=cap)
-    if raw.pop("schema", None) != 1:
-        raise IntegrityError(f"{kind} of a schema that this release does not read")
-    del raw["kind"]
-    return raw
+def _starts(seq: int) -> list[int]:
+    """Return the entries that checkpoint ``seq`` may be told from, the earliest first."""
+    starts, width = [], EVERY
+    while seq % width == 0:
+        starts.append(seq - width)
+        width *= _WIDER
+    return starts[::-1] or [0]
 
 
 def _is_plausible(size: int, packed: int) -> bool:
     """Whether so few bytes may claim to hold so many."""
     return 0 <= size <= min(CHECKPOINT_CAP, max(_SMALL, _RATIO * packed))
-
-
-def _of(kind: type, value: Any) -> Any:
-    if type(value) is not kind:
-        raise TypeError(f"expected {kind.__name__}")
-    return value
-
-
-def _true(value: Any) -> bool:
-    if value is not True:
-        raise TypeError("expected true, or nothing")
-    return True
-
-
-def _whole(value: Any) -> int:
-    if type(value) is not int or not 0 <= value < _MOST:
-        raise TypeError("expected a whole number of 63 bits")
-    return value
-
-
-def _side(value: Any) -> bytes | None:
-    if value is not None and (type(value) is not bytes or len(value) != SIZE):
-        raise TypeError("expected a digest")
-    return value
-
-
-def _pack(name: Any) -> str:
-    if type(name) is not str or len(bytes.fromhex(name)) != SIZE or name != name.lower():
-        raise TypeError("expected a pack's name")
-    return name
 
 
 def _number(name: str) -> int | None:
