@@ -36,6 +36,8 @@ _MAP: Final = 4
 _AS_INTEGER: Final = 2
 _INTEGERS: Final = range(-(1 << 63), 1 << 64)
 
+_PLAIN: Final = frozenset((type(None), bool, int, float, str, bytes))
+
 Value = None | bool | int | float | str | bytes | list["Value"] | dict[str, "Value"]
 
 
@@ -52,12 +54,13 @@ def encode(value: Mapping[str, Any], *, flat: bool = False) -> bytes:
 
 
 def _sorted(value: Any) -> Any:
-    if isinstance(value, Mapping):
+    if type(value) is dict or isinstance(value, Mapping):  # the first spares the second, which is slow
         if not all(isinstance(key, str) for key in value):
             raise TypeError("a key is not text")
-        return {key: _sorted(value[key]) for key in sorted(value)}
+        found = ((key, value[key]) for key in sorted(value))
+        return {key: item if type(item) in _PLAIN else _sorted(item) for key, item in found}
     if isinstance(value, list | tuple):
-        return [_sorted(item) if isinstance(item, dict | list | tuple) else item for item in value]
+        return [item if type(item) in _PLAIN else _sorted(item) for item in value]
     return value
 
 

@@ -17,6 +17,7 @@ all, and the repository keeps those that name something.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import re
 import unicodedata
 from collections.abc import Collection
@@ -173,6 +174,11 @@ def check_version(text: object) -> semver.Version:
     """
     if not isinstance(text, str) or len(text) > 100 or not text.isascii():
         raise InvalidNameError(f"{str(text)[:80]!r} is not a version; versions look like 1.4.0 or 2.0.0-rc.1")
+    return _parsed(text)
+
+
+@functools.lru_cache(maxsize=1 << 14)  # a registration asks about its version a dozen times
+def _parsed(text: str) -> semver.Version:
     try:
         version = semver.Version.parse(text)
     except ValueError as error:
