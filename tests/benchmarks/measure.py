@@ -41,6 +41,11 @@ def timed(function: Callable[..., T], *arguments: Any) -> tuple[float, T]:
     return time.perf_counter() - start, result
 
 
+def median_of(function: Callable[[], object], repeat: int) -> float:
+    """Return the median wall-clock seconds of so many calls."""
+    return statistics.median(timed(function)[0] for _ in range(repeat))
+
+
 def settle() -> None:
     """Wait until everything written so far is on disk, so that no call pays for the one before it."""
     os.sync()
@@ -96,6 +101,12 @@ def cpu_seconds(command: list[str], repeat: int = 1) -> float:
         RuntimeError: The command failed.
     """
     return statistics.median(_cpu_seconds(command) for _ in range(repeat))
+
+
+def import_seconds(what: str) -> float:
+    """Return the processor seconds that importing a module takes on top of Python's own start."""
+    bare = cpu_seconds([sys.executable, "-c", ""], 5)
+    return cpu_seconds([sys.executable, "-c", f"import {what}"], 5) - bare
 
 
 def _cpu_seconds(command: list[str]) -> float:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import friday_store
 from friday_store import ModelRegistry
-from tests.benchmarks import ours_formats, ours_local, ours_market, ours_memory, ours_s3, ours_services
+from tests.benchmarks import ours_formats, ours_local, ours_market, ours_memory, ours_queries, ours_s3, ours_services
 from tests.benchmarks.measure import cpu_seconds, settle, timed
-from tests.benchmarks.rounds import Measures, Round, big, forest, small
+from tests.benchmarks.rounds import Measures, Round, big, forest, loop, middling, small
 from tests.benchmarks.worker import Worker
 from tests.benchmarks.workloads import Setting, small_models
 
@@ -62,6 +62,14 @@ class Registry:
 
 def _small(setting: Setting) -> Round:
     return small(Registry(setting.folder("registry")), setting)
+
+
+def _loop(setting: Setting) -> Round:
+    return loop(Registry(setting.folder("registry")), setting)
+
+
+def _middling(setting: Setting) -> Round:
+    return middling(_fresh(setting, "auto"), setting)
 
 
 def _growth(setting: Setting) -> Round:
@@ -173,6 +181,8 @@ def _cli(setting: Setting) -> Round:
 
 WORKLOADS: Final = {
     "small": _small,
+    "loop": _loop,
+    "middling": _middling,
     "growth": _growth,
     "bulk": _bulk,
     "big": _big,
@@ -185,4 +195,5 @@ WORKLOADS: Final = {
     **ours_services.WORKLOADS,
     **ours_market.WORKLOADS,
     **ours_formats.WORKLOADS,
+    **ours_queries.WORKLOADS,
 }

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import bentoml
 
-from tests.benchmarks.measure import cpu_seconds
-from tests.benchmarks.rounds import Round, big, forest, one_by_one, small
+from tests.benchmarks.measure import cpu_seconds, import_seconds
+from tests.benchmarks.rounds import Round, big, forest, loop, one_by_one, small
 
 if TYPE_CHECKING:
     from tests.benchmarks.workloads import Setting
@@ -56,6 +56,10 @@ def _small(setting: Setting) -> Round:
     return small(Models(), setting)
 
 
+def _loop(setting: Setting) -> Round:
+    return loop(Models(), setting)
+
+
 def _bulk(setting: Setting) -> Round:
     return one_by_one(Models(), setting.bulk // 100)
 
@@ -74,4 +78,17 @@ def _cli(setting: Setting) -> Round:
     return lambda number: {"version": cpu_seconds(command)}
 
 
-WORKLOADS: Final = {"small": _small, "bulk": _bulk, "big": _big, "forest": _forest, "cli": _cli}
+def _imports(setting: Setting) -> Round:
+    del setting
+    return lambda number: {"import": import_seconds("bentoml")}
+
+
+WORKLOADS: Final = {
+    "small": _small,
+    "loop": _loop,
+    "bulk": _bulk,
+    "big": _big,
+    "forest": _forest,
+    "cli": _cli,
+    "imports": _imports,
+}

@@ -1,4 +1,6 @@
-"""DVC: ``dvc push`` to a remote in a folder. What is pushed was added before; no Git, no analytics.
+"""DVC: joblib's file, added to its cache and checked out again; ``dvc push`` to a remote in a folder.
+
+What is pushed was added before; no Git, no analytics.
 
 Run by the interpreter of DVC's own environment.
 """
@@ -9,14 +11,17 @@ import os
 import shutil
 import sys
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import joblib
 
 from tests.benchmarks.measure import run
-from tests.benchmarks.rounds import Round, pushes
+from tests.benchmarks.rounds import loop, middling, pushes, small
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tests.benchmarks.workloads import Setting
 
@@ -60,8 +65,47 @@ class Pushed:
         run([_DVC, *arguments], self._models.parent)
 
 
-def _local(setting: Setting) -> Round:
-    return pushes(Pushed, setting)
+class Added:
+    """A work tree; the handle is a copy of the ``.dvc`` file, and what counts as stored is the cache."""
+
+    def __init__(self, folder: Path) -> None:
+        self._work = folder
+        self.folder = folder / ".dvc" / "cache"
+        self._numbers = count()
+        run([_DVC, "init", "--quiet", "--no-scm"], folder)
+        run([_DVC, "config", "--quiet", "core.analytics", "false"], folder)
+        self.folder.mkdir(exist_ok=True)
+
+    def save(self, model: Any, name: str) -> str:
+        """Dump into the work tree and add."""
+        path = self._work / f"{name}.joblib"
+        path.unlink(missing_ok=True)
+        joblib.dump(model, path)
+        run([_DVC, "add", "--quiet", path.name], self._work)
+        kept = self._work / f"{name}-{next(self._numbers)}.kept"
+        shutil.copyfile(path.with_suffix(".joblib.dvc"), kept)
+        return f"{name}/{kept.name}"
+
+    def load(self, handle: str) -> Any:
+        """Check the file out and load it."""
+        name, kept = handle.split("/")
+        shutil.copyfile(self._work / kept, self._work / f"{name}.joblib.dvc")
+        run([_DVC, "checkout", "--quiet", "--force", f"{name}.joblib.dvc"], self._work)
+        return joblib.load(self._work / f"{name}.joblib")
+
+    def close(self) -> None:
+        """Remove the work tree."""
+        shutil.rmtree(self._work)
 
 
-WORKLOADS: Final = {"sync-local": _local}
+def _fresh(setting: Setting) -> Callable[[], Added]:
+    numbers = count()
+    return lambda: Added(setting.folder(f"added-{next(numbers)}"))
+
+
+WORKLOADS: Final = {
+    "small": lambda setting: small(_fresh(setting)(), setting),
+    "loop": lambda setting: loop(_fresh(setting)(), setting),
+    "middling": lambda setting: middling(_fresh(setting), setting),
+    "sync-local": lambda setting: pushes(Pushed, setting),
+}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import joblib
 
 from tests.benchmarks.measure import timed
-from tests.benchmarks.rounds import Measures, Round, big, forest, one_by_one, small
+from tests.benchmarks.rounds import Measures, Round, big, forest, loop, middling, one_by_one, small
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +73,10 @@ def _small(setting: Setting) -> Round:
     return small(_fresh(setting)(), setting)
 
 
+def _loop(setting: Setting) -> Round:
+    return loop(_fresh(setting)(), setting)
+
+
 def _bulk(setting: Setting) -> Round:
     return one_by_one(_fresh(setting)(), setting.bulk // 10)
 
@@ -81,8 +85,19 @@ def _big(setting: Setting) -> Round:
     return big(_fresh(setting), setting, _mapped)
 
 
+def _middling(setting: Setting) -> Round:
+    return middling(_fresh(setting), setting)
+
+
 def _forest(setting: Setting) -> Round:
     return forest(_fresh(setting), setting)
 
 
-WORKLOADS: Final = {"small": _small, "bulk": _bulk, "big": _big, "forest": _forest}
+WORKLOADS: Final = {
+    "small": _small,
+    "bulk": _bulk,
+    "big": _big,
+    "forest": _forest,
+    "loop": _loop,
+    "middling": _middling,
+}

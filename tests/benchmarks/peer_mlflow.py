@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, Final
 import mlflow
 import mlflow.sklearn
 
-from tests.benchmarks.measure import cpu_seconds, timed
-from tests.benchmarks.rounds import Measures, Round, big, forest, one_by_one, small
+from tests.benchmarks.measure import cpu_seconds, import_seconds, timed
+from tests.benchmarks.peer_mlflow_queries import queries
+from tests.benchmarks.rounds import Measures, Round, big, forest, loop, one_by_one, small
 from tests.benchmarks.workloads import small_models
 
 if TYPE_CHECKING:
@@ -105,6 +106,10 @@ def _small(setting: Setting) -> Round:
     return measure
 
 
+def _loop(setting: Setting) -> Round:
+    return loop(_fresh(setting)(), setting)
+
+
 def _bulk(setting: Setting) -> Round:
     return one_by_one(_fresh(setting)(), setting.bulk // 100)
 
@@ -123,4 +128,18 @@ def _cli(setting: Setting) -> Round:
     return lambda number: {"version": cpu_seconds(command)}
 
 
-WORKLOADS: Final = {"small": _small, "bulk": _bulk, "big": _big, "forest": _forest, "cli": _cli}
+def _imports(setting: Setting) -> Round:
+    del setting
+    return lambda number: {"import": import_seconds("mlflow")}
+
+
+WORKLOADS: Final = {
+    "small": _small,
+    "loop": _loop,
+    "bulk": _bulk,
+    "big": _big,
+    "forest": _forest,
+    "cli": _cli,
+    "imports": _imports,
+    "queries": queries,
+}

@@ -12,9 +12,14 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from pathlib import Path
 
-PEERS: Final = ("mlflow", "bentoml", "joblib", "git-lfs", "dvc", "restic", "ostree", "s3fs")
+PEERS: Final = ("mlflow", "bentoml", "modelstore", "joblib", "dvc", "git", "git-lfs", "restic", "ostree", "s3fs")
 _HERE: Final = ("joblib", "s3fs")
-_COMMANDS: Final = {"git-lfs": "git-lfs", "restic": "restic", "ostree": "ostree"}  # command to Debian's package
+_COMMANDS: Final = {
+    "git": "git",
+    "git-lfs": "git-lfs",
+    "restic": "restic",
+    "ostree": "ostree",
+}  # command to Debian's package
 _SHARED: Final = ("scikit-learn", "joblib", "numpy")
 
 
@@ -38,7 +43,7 @@ def interpreter(peer: str, folder: Path) -> str:
         PeerMissingError: The peer is a program of the system, and it is not there.
     """
     if peer in _COMMANDS and shutil.which(peer) is None:
-        raise PeerMissingError(f"{peer} is not installed: apt-get install {_COMMANDS[peer]}")
+        raise PeerMissingError(f"{peer} is not installed: apt-get install {peer}")
     if peer in _HERE or peer in _COMMANDS:
         return sys.executable
     home = folder / peer

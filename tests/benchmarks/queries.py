@@ -7,7 +7,7 @@ time (the best) and of the clock (median and worst); on a busy machine the first
 
 from __future__ import annotations
 
-import random
+import os
 import statistics
 import sys
 import time
@@ -18,27 +18,25 @@ from typing import Any, Final
 from friday_store import ModelOperations
 from friday_store.plugins import Plugins
 
-PER_MODEL: Final = 200
+sys.path[0] = os.fspath(Path(__file__).parents[2])
+
+from tests.benchmarks.crowd import members  # noqa: E402
+
 TRANSACTION: Final = 10_000
-FRAMES: Final = ("1m", "5m", "1h", "4h", "1d")
-SYMBOLS: Final = tuple(f"S{number:03d}" for number in range(100))
 
 
 def versions(count: int) -> Iterator[dict[str, Any]]:
     """Iterate over the arguments of so many registrations, the same each time."""
-    source = random.Random(8)
-    for number in range(count):
-        model, place = number % max(1, count // PER_MODEL), number // max(1, count // PER_MODEL)
-        symbol, frame = SYMBOLS[model % len(SYMBOLS)], FRAMES[model // len(SYMBOLS) % len(FRAMES)]
+    for one in members(count):
         yield {
-            "model": {"threshold": number},
-            "model_name": f"{symbol}_{frame}_close_{model}",
-            "model_version": f"1.{place // 10}.{place % 10}",
-            "model_type": ("Ridge", "RandomForestRegressor")[number % 2],
-            "tags": [symbol, frame, "close", *(["reviewed"] if number % 7 == 0 else [])],
-            "metrics": {"rmse": source.random(), "r2": source.uniform(-1, 1), "mae": source.random()},
-            "hyperparameters": {"alpha": source.choice([0.1, 1.0, 10.0]), "max_depth": source.randrange(20)},
-            "metadata": {"region": source.choice(["eu", "us", "asia"]), "run": {"number": number}},
+            "model": {"threshold": one.number},
+            "model_name": one.name,
+            "model_version": f"1.{one.place // 10}.{one.place % 10}",
+            "model_type": one.type,
+            "tags": one.tags,
+            "metrics": one.metrics,
+            "hyperparameters": one.parameters,
+            "metadata": {"region": one.region, "run": {"number": one.number}},
         }
 
 

@@ -30,11 +30,18 @@ class Results:
         rounds: Measures of every round, by workload and side.
         about: Durability and versions, by side.
         errors: Why a side has no measures, by ``workload/side``.
+        measured: When a workload was measured, how many seconds that took, and the load after it.
     """
 
     rounds: dict[str, dict[str, list[Measures]]] = field(default_factory=dict)
     about: dict[str, dict[str, Any]] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
+    measured: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, found: dict[str, Any]) -> Results:
+        """Return the results in what :func:`as_json` returned."""
+        return cls(found["rounds"], found["about"], found["errors"], found["measured"])
 
     def value(self, workload: str, side: str, measure: str) -> float | None:
         """Return the median over the rounds, the highest for a peak, None if it was not measured."""
@@ -90,24 +97,26 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (
         bar.workload,
         bar.ours,
-        _shown(row.ours, bar.unit),
+        shown(row.ours, bar.unit),
         f"{bar.side}: {bar.theirs}" if bar.side else "",
-        _shown(row.theirs, bar.unit) if bar.side else "",
+        shown(row.theirs, bar.unit) if bar.side else "",
         f"{row.ratio:.3f}" if row.ratio is not None else "",
-        _limit(bar),
+        limit(bar),
         row.verdict,
     )
 
 
-def _limit(bar: Bar) -> str:
+def limit(bar: Bar) -> str:
+    """Return what a bar demands; empty where it demands nothing."""
     if bar.limit is None:
         return ""
     return ("at least " if bar.at_least else "at most ") + (
-        f"{bar.limit:.3g} x" if bar.side else _shown(bar.limit, bar.unit)
+        f"{bar.limit:.3g} x" if bar.side else shown(bar.limit, bar.unit)
     )
 
 
-def _shown(value: float | None, unit: Unit) -> str:
+def shown(value: float | None, unit: Unit) -> str:
+    """Return a value with its unit; a dash for None."""
     if value is None:
         return "-"
     if unit == "bytes":
@@ -172,6 +181,6 @@ def head(results: Results, where: dict[str, str], work: str) -> str:
     return "\n".join(lines)
 
 
-def as_json(results: Results, found: Sequence[Row], where: dict[str, str]) -> dict[str, Any]:
+def as_json(results: Results, found: Sequence[Row], where: dict[str, str], *, quick: bool) -> dict[str, Any]:
     """Return everything, each round's values included, as JSON values."""
-    return {"machine": where, **asdict(results), "rows": [asdict(row) for row in found]}
+    return {"machine": where, "quick": quick, **asdict(results), "rows": [asdict(row) for row in found]}

@@ -67,6 +67,19 @@ def one_by_one(store: Store, count: int) -> Round:
     return measure
 
 
+def loop(store: Store, setting: Setting) -> Round:
+    """Register versions of one name, one after the other; seconds are of all of them."""
+    _save_all(store, small_models(2, seed=0), "warm")
+
+    def measure(number: int) -> Measures:
+        models = list(small_models(setting.loop, seed=number + 1))
+        settle()
+        seconds, _ = timed(lambda: [store.save(model, f"loop-{number}") for model in models])
+        return {"register all": seconds}
+
+    return measure
+
+
 def _save_all(store: Store, models: Iterable[Any], name: str) -> list[str]:
     return [store.save(model, f"{name}-{place}") for place, model in enumerate(models)]
 
@@ -140,6 +153,21 @@ def big(make: Callable[[], Store], setting: Setting, extra: Callable[[Any, str],
 
 def _load_and_touch(store: Store, handle: str) -> int:
     return touch(store.load(handle).coefs_)
+
+
+def middling(make: Callable[[], Store], setting: Setting) -> Round:
+    """Register and load an eighth of the big model, each round in a fresh store: for sides that take minutes else."""
+    first = Layers(rows=max(1, setting.rows // 8)).fit()
+    second = first.tuned()
+
+    def measure(number: int) -> Measures:
+        store = make()
+        try:
+            return versions(store, first, second)[0]
+        finally:
+            store.close()
+
+    return measure
 
 
 def forest(make: Callable[[], Store], setting: Setting, suffix: str = "") -> Round:

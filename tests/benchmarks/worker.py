@@ -31,6 +31,8 @@ MODULES: Final = {
     "joblib": "peer_joblib",
     "bentoml": "peer_bentoml",
     "mlflow": "peer_mlflow",
+    "modelstore": "peer_modelstore",
+    "git": "peer_git",
     "git-lfs": "peer_git_lfs",
     "dvc": "peer_dvc",
     "restic": "peer_restic",

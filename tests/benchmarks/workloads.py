@@ -74,6 +74,16 @@ class Setting:
         return 1_000 if self.quick else 10_000
 
     @property
+    def loop(self) -> int:
+        """How many versions of one name are registered in a loop."""
+        return 20 if self.quick else 200
+
+    @property
+    def crowd(self) -> int:
+        """How many versions the registry has that is asked."""
+        return 5_000 if self.quick else 100_000
+
+    @property
     def versions(self) -> int:
         """How many versions the grown registry has."""
         return 500 if self.quick else 10_000

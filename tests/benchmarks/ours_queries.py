@@ -1,0 +1,53 @@
+"""Questions to a registry of many versions, warm, in one process, and what starting costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from friday_store import ModelOperations
+from friday_store.plugins import Plugins
+from tests.benchmarks.measure import import_seconds, median_of
+from tests.benchmarks.queries import make, questions
+from tests.benchmarks.rounds import Measures, Round
+
+if TYPE_CHECKING:
+    from tests.benchmarks.workloads import Setting
+
+_ASKED: Final = {
+    "latest": "latest version of a model",
+    "page by tag": "page of 50 by a tag that 1 in 100 has",
+    "page by a tag of many": "page of 50 by a tag that 1 in 5 has",
+    "best by metric": "best of all by metric",
+    "two tags and a bound": "two tags, a bound and an order",
+    "two tags of many and a bound": "... both wide",
+    "a parameter": "a parameter, counted through all",
+}
+
+
+def queries(setting: Setting) -> Round:
+    """Ask a registry that is made on first use and kept in the cache."""
+    registry = ModelOperations(Path(setting.cache, f"crowd-{setting.crowd}"), plugins=Plugins(()), actor="bench")
+    if not registry.repository.born:
+        make(registry, setting.crowd)
+    asked = {what: questions(registry)[question] for what, question in _ASKED.items()}
+    for ask in asked.values():
+        ask()
+
+    def measure(number: int) -> Measures:
+        del number
+        return {what: median_of(ask, 15) for what, ask in asked.items()}
+
+    return measure
+
+
+def imports(setting: Setting) -> Round:
+    """Import the package, and what opens a registry, each in a process of its own."""
+    del setting
+    return lambda number: {
+        "import": import_seconds("friday_store"),
+        "import, a registry": import_seconds("friday_store.registry"),
+    }
+
+
+WORKLOADS: Final = {"queries": queries, "imports": imports}
