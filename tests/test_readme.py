@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import numpy as np
@@ -19,6 +22,7 @@ from sklearn.linear_model import Ridge
 from friday_store import MarketDataModelTrainer, hookspecs
 from friday_store.cli import cli
 from friday_store.market.features import prepare_ohlcv, write_processed
+from tests.servers.fixtures import Served
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -65,6 +69,18 @@ def test_the_python_blocks_run(place: Path) -> None:
         line = ["--registry", str(place / "models"), "--format", "human", *shlex.split(command)]
         result = CliRunner().invoke(cli, line)
         assert (0, _without_numbers(printed)) == (result.exit_code, _without_numbers(result.stdout)), command
+
+    _commands_run(place)
+
+
+def _commands_run(place: Path) -> None:
+    """Run every line of the blocks of commands, in order, on the registry of the Python blocks."""
+    lines = [line for block in blocks("commands") for line in block.splitlines()]
+    assert len(lines) >= 8
+    for line in lines:
+        words = shlex.split(line, comments=True)
+        result = CliRunner().invoke(cli, ["--registry", str(place / "models"), *words[1:]])
+        assert 0 == result.exit_code, f"{line}: {result.stderr}"
 
 
 def _without_numbers(text: str) -> list[list[str]]:
@@ -124,7 +140,7 @@ def test_seed_train(place: Path) -> None:
 
 def test_each_promise_names_tests_that_are_there() -> None:
     """Each file in the table of promises exists, and those with a star have a long form."""
-    table = README.partition("## What is promised, and how it is tested")[2].partition("## Limits")[0]
+    table = README.partition("### What is promised, and how it is tested")[2].partition("### Limits")[0]
     rows = [line.split("|")[2] for line in table.splitlines() if line.startswith("| ") and "`" in line]
     assert len(rows) > 20
     for row in rows:
@@ -154,6 +170,47 @@ def test_the_example_of_a_policy_holds(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert ["1.0.0", "1.0.1", "1.0.2"] == re.findall(r"1\.0\.\d", done.stdout)
     assert ["refused", "refused", "production"] == [line.split()[0].strip(":") for line in done.stdout.splitlines()]
+
+
+def _written(options: Mapping[str, Any], before: str = "") -> list[str]:
+    """Return options as one writes them on a command line."""
+    found = []
+    for key, value in options.items():
+        if isinstance(value, Mapping):
+            found += _written(value, f"{before}{key}.")
+        else:
+            found.append(f"{before}{key}={value if isinstance(value, str) else json.dumps(value)}")
+    return found
+
+
+def test_the_bucket_of_the_example_can_be_one(s3: Served, tmp_path: Path) -> None:
+    """The example of two machines does the same with a bucket of a real S3 server."""
+    script = ROOT / "examples" / "two_machines_and_a_bucket.py"
+    options = _written(s3.options)
+    done = subprocess.run(
+        [sys.executable, script, s3.url, *options], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (0, "") == (done.returncode, done.stderr)
+    assert "bob: refused" in done.stdout
+    assert done.stdout.endswith("ann has 1.0.1 in production: 1.0.1\nbetween ann and the bucket: nothing\n")
+
+
+def test_the_example_of_monitoring_acts(tmp_path: Path) -> None:
+    """The drift is seen once, a new version takes over, and the picture is drawn."""
+    script = ROOT / "examples" / "monitor_over_time.py"
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "demand:1.0.0 drifted; trained anew" in done.stdout
+    assert 1 == done.stdout.count("drifted")
+    assert (tmp_path / "monitor.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_readme_is_in_order() -> None:
+    """The README is a tutorial, how-to guides, a reference and an explanation, in this order, and not too long."""
+    heads = [line[3:] for line in README.splitlines() if line.startswith("## ")]
+    assert ["Tutorial", "How-to guides", "Reference", "Explanation", "License"] == heads
+    assert len(README.splitlines()) < 1000
+    anchors = {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+    assert set(re.findall(r"\]\(#([\w-]+)\)", README)) <= anchors
 
 
 def test_the_example_of_a_plugin_is_short() -> None:

@@ -92,7 +92,8 @@ def completion(ctx: click.Context, /, *, shell: str) -> None:
 def help_(ctx: click.Context, /, *, topic: str | None) -> None:
     """Explain a topic.
 
-    Topics: exit-codes, environment, revisions, search, sync. The name of a command shows that command's help.
+    Topics: exit-codes, environment, formatting, revisions, search, sync; reference is all of it as Markdown. The name
+    of a command shows that command's help.
     """
     from difflib import get_close_matches
 
@@ -103,6 +104,10 @@ def help_(ctx: click.Context, /, *, topic: str | None) -> None:
     assert isinstance(above.command, click.Group)
     if topic is None:
         click.echo(above.get_help())
+    elif topic == "reference":
+        from friday_store.cli import reference
+
+        click.echo(reference.markdown())
     elif topic in TOPICS:
         click.echo(TOPICS[topic])
     else:

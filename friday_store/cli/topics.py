@@ -14,7 +14,6 @@ EXIT_CODES: Final = {
     6: "refused: loading would run code that you do not trust",
     7: "the store cannot be read or written; a retry may help",
     8: "there is no registry, or one of a newer format",
-    9: "another writer held a lock for too long",
     10: "a plugin is missing or failed",
     11: "a plugin refused the change",
     12: "partial success: some refs were moved, others were left alone",
@@ -104,6 +103,25 @@ removed. The flags of --porcelain, and of lists:
 
   * new    + forced    - removed    ! left alone    = kept as it was    a blank: moved on"""
 
+_FORMATTING: Final = """\
+What a command writes to stdout, and only that, is data; notes, warnings, errors, hints and progress go to stderr.
+
+  --format human     tables and sentences; what a terminal gets unasked
+  --format tsv       one record a line, whole digests, times in ISO form, bytes as numbers; what a pipe gets unasked
+  --header           titles above TSV
+  --json             all fields: a list for lists, an object for one thing; fields are added, never removed
+  --format jsonl     one object a line
+  -q                 one id a line
+  --fields A,B.C     only these fields, in this order, in every format; a wrong one lists those that there are
+
+A table is cut to the terminal, names last; --no-truncate shows it in full. Long output on a terminal goes to the pager;
+--no-pager or FRIDAY_STORE_PAGER=cat keeps it. A number that JSON cannot hold is the text NaN, Infinity or -Infinity.
+
+Colour is decided for stdout and stderr apart: --color, else NO_COLOR, else FORCE_COLOR or CLICOLOR_FORCE, else
+TERM=dumb, else whether it is a terminal.
+
+Progress of a copy is on stderr after a second: --progress auto, bar, json (a line is an object) or none."""
+
 
 def _table(title: str, rows: dict[str, str]) -> str:
     width = max(len(name) for name in rows)
@@ -115,6 +133,7 @@ TOPICS: Final = {
         "Every code but 0 is a failure; new ones may come.", {str(code): what for code, what in EXIT_CODES.items()}
     ),
     "environment": _table("The environment:", ENVIRONMENT),
+    "formatting": _FORMATTING,
     "revisions": _REVISIONS,
     "search": _SEARCH,
     "sync": _SYNC,
