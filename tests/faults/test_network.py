@@ -218,18 +218,18 @@ def log_of(storage: Storage) -> Log:
 @pytest.mark.parametrize(("times", "count"), [(1, 20), (None, 4)], ids=["once", "ever"])
 def test_an_entry_whose_answer_is_lost(far: Proxied, times: int | None, count: int) -> None:
     """Entries are appended, each once, although the answer to the creation of each, or all of them, are lost."""
-    log = log_of(far.open(**QUICK))
-    state = log.state()
+    log, sure = log_of(far.open(**(SURE if times else QUICK))), log_of(far.open(**SURE))
+    state = sure.state()
     for number in range(1, count + 1):
         far.proxy.calm()
         far.proxy.trouble("lost", method="PUT" if far.url.startswith("s3") else "POST", times=times)
         entry = log.following(state, actor="tester", message="", packs_added=(), packs_removed=(), refs=())
         assert log.append(entry) is not None
-        state = log.state()
+        state = sure.state()
         assert number == state.seq
     far.proxy.calm()
-    assert log.read(count) is not None
-    assert log.read(count + 1) is None
+    assert sure.read(count) is not None
+    assert sure.read(count + 1) is None
 
 
 def test_a_large_file_whose_answer_is_lost(far: Proxied, storage: Storage, fake_gcs: FakeGcs) -> None:
