@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import logging
 import signal
@@ -20,6 +21,7 @@ from friday_store.index.database import Database
 from friday_store.plugins import Plugins
 from friday_store.query import And, Compare, Not, Or, parse
 from friday_store.query.fields import COLUMNS
+from friday_store.query.order import Order
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +49,21 @@ def registry(tmp_path_factory: pytest.TempPathFactory, index_url: str | None) ->
 def found(registry: ModelOperations, where: str, **options: Any) -> list[str]:
     """Return the versions that a query finds, as one types them."""
     return [f"{record['name']}:{record['version']}" for record in registry.search(where, **options)]
+
+
+def test_what_leads_finds_the_same(registry: ModelOperations, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Versions of a tag are taken together where they are few, or a small share of many; the answer is the same."""
+    search = importlib.import_module("friday_store.query.search")
+    where = "tag = 'AAPL'"
+    walked = []
+    for wide, share in ((100, 1), (1, 1), (1, 2)):
+        monkeypatch.setattr(search, "WIDE", wide)
+        monkeypatch.setattr(search, "_WIDEST", 5)
+        monkeypatch.setattr(search, "SHARE", share)
+        asked = search._Search(registry.repository.index, parse(where), str, Order(), 2)
+        walked.append(asked._lead() is None)
+        assert ["aapl:1.0.0", "aapl:1.0.1"] == found(registry, where, order_by="version", limit=2)
+    assert [False, False, True] == walked
 
 
 @pytest.mark.parametrize(
