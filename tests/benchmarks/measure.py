@@ -28,7 +28,7 @@ _LAUNCH: Final = """
 import os, sys
 child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, 2, 1)])
 _, status, usage = os.wait4(child, 0)
-os.write(1, f"{usage.ru_maxrss}\\n".encode())
+os.write(1, f"{usage.ru_maxrss} {usage.ru_utime + usage.ru_stime}\\n".encode())
 sys.exit(os.waitstatus_to_exitcode(status))
 """
 
@@ -141,5 +141,14 @@ def peak_of(command: list[str]) -> float:
     Raises:
         RuntimeError: The command failed.
     """
-    kilobytes = int(run([sys.executable, "-S", "-c", _LAUNCH, *command]))
-    return float(kilobytes if sys.platform == "darwin" else kilobytes * 1_024)
+    return usage_of(command)[0]
+
+
+def usage_of(command: list[str]) -> tuple[float, float]:
+    """Return the highest resident memory of a command, in bytes, and its processor seconds.
+
+    Raises:
+        RuntimeError: The command failed.
+    """
+    kilobytes, seconds = run([sys.executable, "-S", "-c", _LAUNCH, *command]).split()
+    return float(kilobytes) * (1 if sys.platform == "darwin" else 1_024), float(seconds)

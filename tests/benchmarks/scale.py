@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,7 +22,7 @@ sys.path[0] = os.fspath(Path(__file__).parents[2])
 
 from friday_store import ModelOperations, ModelVersioning  # noqa: E402
 from friday_store.plugins import Plugins  # noqa: E402
-from tests.benchmarks.measure import folder_bytes, median_of, settle, timed  # noqa: E402
+from tests.benchmarks.measure import folder_bytes, median_of, settle, timed, usage_of  # noqa: E402
 from tests.benchmarks.queries import TRANSACTION, questions, versions  # noqa: E402
 from tests.benchmarks.report import load, machine  # noqa: E402
 from tests.benchmarks.workloads import small_models  # noqa: E402
@@ -156,14 +155,9 @@ def processes(folder: Path) -> dict[str, dict[str, float]]:
 
 
 def _process(what: str, line: list[str]) -> dict[str, float]:
-    start = time.perf_counter()
-    process = subprocess.Popen(line, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    taken = time.perf_counter() - start
-    found = {"wall": taken, "processor": usage.ru_utime + usage.ru_stime, "memory": usage.ru_maxrss * 1024.0}
-    sys.stderr.write(f"{what}: {found}, status {process.returncode}\n")
-    return found | {"status": float(process.returncode)}
+    wall, (memory, processor) = timed(usage_of, line)
+    sys.stderr.write(f"{what}: {wall:.2f} s, {processor:.2f} of the processor, {memory / 2**20:,.0f} MiB\n")
+    return {"wall": wall, "processor": processor, "memory": memory}
 
 
 if __name__ == "__main__":
