@@ -216,6 +216,8 @@ def diff(
         if not sections or _MODEL in sections:
             model = operations.diff_models(*asked, load=load or rows is not None, sample=rows)
         _written(session, facts, model, stat=stat)
+        if model is not None and model.behaviour is not None and model.behaviour.predictions is None:
+            session.say("note", "no predictions were compared: neither --sample nor the versions give rows for both")
         differs = bool(model) or any((row.section, row.name) not in _INCIDENTAL for row in facts.rows)
     if exit_code and differs:
         raise click.exceptions.Exit(1)

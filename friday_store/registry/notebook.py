@@ -45,7 +45,7 @@ def registry(index: Index, place: str, summaries: Sequence[Mapping[str, Any]]) -
     title = f"{place}: {_counted(len(summaries), 'model')}, {_counted(versions, 'version')}"
     if not summaries:
         return _whole(title, "<p>register_model puts the first one in.</p>")
-    heads = ("model", "highest", "versions", "aliases", "tags", "size", "updated", "metric", "")
+    heads = ("model", "highest", "", "metric", "versions", "aliases", "tags", "size", "updated")
     rows = "".join(_row(index, each) for each in summaries[:MOST_MODELS])
     more = len(summaries) - MOST_MODELS
     rest = f"<p>and {_counted(more, 'model')} more: list_models(as_frame=True)</p>" if more > 0 else ""
@@ -99,15 +99,15 @@ def _row(index: Index, summary: Mapping[str, Any]) -> str:
         observed.setdefault(str(name), []).append(float(value))
     metric = min(observed, key=lambda name: (-len(observed[name]), name), default="")
     aliases = [f"@{alias} {version}" for alias, version in summary["aliases"].items()]
+    drawn = sparkline(observed[metric]) if metric else ""
     cells = [
-        summary["model_name"], summary["model_version"], summary["versions"], aliases, summary["tags"],
-        size(summary["size_bytes"]), summary["updated_at"], f"{metric} {observed[metric][-1]:.6g}" if metric else "",
+        summary["model_name"], summary["model_version"], f"{metric} {observed[metric][-1]:.6g}" if metric else "",
+        summary["versions"], aliases, summary["tags"], size(summary["size_bytes"]), summary["updated_at"],
     ]  # fmt: skip
-    drawn = f'<td style="{_CELL}">{sparkline(observed[metric]) if metric else ""}</td>'
     fixed = f"{_CELL};white-space:nowrap"
-    styles = [fixed if place in (0, 1, 5, 6) else _CELL for place in range(len(cells))]
-    written = (f'<td style="{style}">{_text(cell)}</td>' for cell, style in zip(cells, styles, strict=True))
-    return f"<tr>{''.join(written)}{drawn}</tr>"
+    styles = [fixed if place in (0, 1, 6, 7) else _CELL for place in range(len(cells))]
+    written = [f'<td style="{style}">{_text(cell)}</td>' for cell, style in zip(cells, styles, strict=True)]
+    return f'<tr>{"".join(written[:2])}<td style="{_CELL}">{drawn}</td>{"".join(written[2:])}</tr>'
 
 
 def _fold(caption: str, section: Any, *, unfolded: bool) -> str:

@@ -225,6 +225,13 @@ def test_tsv_with_titles(work: Path, run: Run) -> None:
     assert "[" == run("ls", "--versions", "--header", "--json").stdout[0]
 
 
+def test_a_diff_without_rows_says_so(work: Path, run: Run) -> None:
+    """``diff --load`` says that no predictions were compared where there is nothing to predict."""
+    assert 0 == run("trust", "add", "aapl_1d:1.0.0").exit_code
+    assert "no predictions were compared" in run("diff", "aapl_1d", "--load").stderr
+    assert "" == run("diff", "aapl_1d").stderr
+
+
 def _hint(stderr: str) -> list[str]:
     [hint] = [line for line in stderr.splitlines() if line.startswith("hint: friday-store ")]
     return shlex.split(hint.removeprefix("hint: friday-store "))
