@@ -244,29 +244,43 @@ def spread(folds: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
 def _class_scores(
     y: NDArray[np.int64], predicted: NDArray[np.int64], probability: Floats
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """Return the scores that need both classes, and why those that are missing are."""
-    from sklearn.metrics import balanced_accuracy_score, f1_score, matthews_corrcoef, roc_auc_score
+    """Return the scores that need both classes, and why those that are missing are.
 
+    They are scikit-learn's of the same names, which a property test compares, without its checks of the arguments:
+    with these the scores of a ridge model took 17 ms of processor time, without them 3, and its fit takes 6.
+    """
     metrics, undefined = {}, {}
-    if len(np.unique(y)) == 2:
-        metrics["balanced_accuracy"] = float(balanced_accuracy_score(y, predicted))
-        metrics["roc_auc"] = float(roc_auc_score(y, probability))
-        metrics["mcc"] = float(matthews_corrcoef(y, predicted))
+    rises, calls, hits = int(y.sum()), int(predicted.sum()), int((y & predicted).sum())
+    falls, right_falls = len(y) - rises, len(y) - rises - calls + hits
+    if rises and falls:
+        metrics["balanced_accuracy"] = (hits / rises + right_falls / falls) / 2
+        metrics["roc_auc"] = _roc_auc(y, probability)
+        spread = math.sqrt(rises * falls) * math.sqrt(calls * (len(y) - calls))
+        metrics["mcc"] = (hits * right_falls - (calls - hits) * (rises - hits)) / spread if spread else 0.0
         metrics |= {f"skill_{name}": 2 * metrics[name] - 1 for name in ("balanced_accuracy", "roc_auc")}
     else:
         names = ("balanced_accuracy", "roc_auc", "mcc", "skill_balanced_accuracy", "skill_roc_auc")
         undefined = dict.fromkeys(names, f"all test rows are of class {y[0]}")
-    if y.any() or predicted.any():
-        metrics["f1"] = float(f1_score(y, predicted))
+    if rises + calls:
+        metrics["f1"] = 2 * hits / (rises + calls)
     else:
         undefined["f1"] = "no test row is a rise, and none is predicted to be"
     return metrics, undefined
 
 
-def _log_loss(y: NDArray[np.int64], probability: Floats) -> float:
-    from sklearn.metrics import log_loss
+def _roc_auc(y: NDArray[np.int64], probability: Floats) -> float:
+    """Return the share of pairs of a rise and a fall of which the rise was given more, ties counted half."""
+    from scipy.stats import rankdata
 
-    return float(log_loss(y, np.column_stack([1 - probability, probability]), labels=[0, 1]))
+    rises, falls = int(y.sum()), int(len(y) - y.sum())
+    return float((rankdata(probability)[y == 1].sum() - rises * (rises + 1) / 2) / (rises * falls))
+
+
+def _log_loss(y: NDArray[np.int64], probability: Floats) -> float:
+    """Return the mean negative logarithm of what was said of the class that came; 0 and 1 are taken for nearly so."""
+    least = np.finfo("float64").eps
+    said = np.clip(np.where(y == 1, probability, 1 - probability), least, 1 - least)
+    return float(-np.log(said).mean())
 
 
 def _hit_rate(moved: Floats, called: Floats) -> float:

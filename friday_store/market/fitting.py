@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from types import FunctionType, ModuleType
@@ -18,7 +18,7 @@ from friday_store.errors import InvalidValueError, PluginError
 from friday_store.market.evaluation import Evaluation, Scores, score_direction, score_regression, spread
 from friday_store.market.splitting import Timeline, WalkForwardSplit, hold_out
 from friday_store.market.threads import one_thread
-from friday_store.market.tuning import TRIALS, tuned
+from friday_store.market.tuning import TRIALS, space_of, tuned
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -113,7 +113,7 @@ def _trained(samples: Samples, family: Trainer, rows: Rows, options: Options) ->
     """Return an estimator fitted on ``rows``, and the record of the search for its parameters."""
     features, y = samples.features.iloc[rows], samples.labels.iloc[rows]
     searched: dict[str, Any] = {}
-    space = {name: list(values) for name, values in family.search_space(samples.task).items()}
+    space = space_of(family, samples.task, options.tuner)
     if options.tuner is not None and space:
         estimator = _estimator(family, samples, options.seed, {})
         searched = tuned(options.tuner, estimator, space, samples, rows, seed=options.seed, trials=options.trials)
@@ -151,43 +151,62 @@ def canonical(estimator: Any) -> Any:
 
     A pickle writes an object that is met again as a reference. Whether two arrays share one dtype object, or two
     attributes one name, depends on what a process did before: estimators that were unpickled leave other names in the
-    key tables that their class shares. In the copy all dtypes and texts that are equal are one, and so are all names.
+    key tables that their class shares. In the copy all dtypes that are equal are one, and so are all names and texts.
     """
     buffer = io.BytesIO()
     _Pickler(buffer, protocol=pickle.HIGHEST_PROTOCOL).dump(estimator)
-    buffer.seek(0)
-    copied = _Unpickler(buffer).load()
-    _name_anew(copied)
+    copied = pickle.loads(buffer.getbuffer())
+    _share_texts(copied)
     return copied
 
 
 class _Pickler(pickle.Pickler):
-    def persistent_id(self, obj: Any) -> str | None:
-        if type(obj) is str:
-            return f"={obj}"
-        return obj.str if isinstance(obj, np.dtype) and obj.kind in "biufcO" else None
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, np.dtype) and obj.kind in "biufcO":
+            return np.dtype, (obj.str,)
+        return NotImplemented
 
 
-class _Unpickler(pickle.Unpickler):
-    def persistent_load(self, pid: Any) -> Any:
-        return sys.intern(pid[1:]) if pid.startswith("=") else np.dtype(pid)
+def _share_texts(found: Any) -> None:
+    """Make equal texts one below a table of attributes: names, keys and values, and give every table keys of its own.
 
-
-def _name_anew(found: Any) -> None:
-    """Give every object below a table of attributes of its own, with the one name that equal names have."""
+    Texts that only a compiled object holds stay as they are.
+    """
     waiting, seen = [found], set[int]()
     while waiting:
         one = waiting.pop()
-        if id(one) in seen or isinstance(one, str | int | float | type | ModuleType | FunctionType):
-            continue
-        seen.add(id(one))
-        if isinstance(one, Mapping):
-            waiting += one.values()
-        elif isinstance(one, list | tuple) or (isinstance(one, np.ndarray) and one.dtype == object):
-            waiting += list(one)
-        elif type(getattr(one, "__dict__", None)) is dict:
-            one.__dict__ = {sys.intern(name): value for name, value in one.__dict__.items()}
-            waiting += one.__dict__.values()
+        if id(one) not in seen and not isinstance(one, str | int | float | type | ModuleType | FunctionType):
+            seen.add(id(one))
+            waiting += _inside(one)
+
+
+def _inside(one: Any) -> Iterable[Any]:
+    """Share the texts that an object holds itself, and return what it holds."""
+    if type(one) is dict:
+        table = {_shared(name): _shared(value) for name, value in one.items()}
+        one.clear()
+        one.update(table)
+        return one.values()
+    if isinstance(one, Mapping):
+        return one.values()
+    if isinstance(one, list):
+        one[:] = map(_shared, one)
+        return one
+    if isinstance(one, np.ndarray) and one.dtype == object:
+        for place, value in enumerate(one.flat):
+            if type(value) is str:
+                one.flat[place] = sys.intern(value)
+        return list(one.flat)
+    if type(getattr(one, "__dict__", None)) is dict:
+        one.__dict__ = {_shared(name): _shared(value) for name, value in one.__dict__.items()}
+        return list(one.__dict__.values())
+    return one if isinstance(one, tuple) else ()
+
+
+def _shared(value: Any) -> Any:
+    if type(value) is tuple:
+        return tuple(map(_shared, value))
+    return sys.intern(value) if type(value) is str else value
 
 
 def _estimator(family: Trainer, samples: Samples, seed: int, params: Mapping[str, Any]) -> Any:

@@ -116,7 +116,8 @@ class Samples:
         definition = find_target(target)
         y = labels(bars, definition, horizon)
         names = [name for name in bars.columns if name not in NOT_FEATURES]
-        numeric = [name for name in names if pd.api.types.is_numeric_dtype(bars[name].dtype)]
+        kinds = bars.dtypes
+        numeric = [name for name in names if pd.api.types.is_numeric_dtype(kinds[name])]
         ignored = tuple(sorted(set(names) - set(numeric)))
         if ignored:
             log.info("columns that are not numbers are not features: %s", ", ".join(ignored))

@@ -150,6 +150,7 @@ BARS: Final = (
     Bar("services", "diff, other values"),
     Bar("services", "share read, other values", limit=0.01, unit="share"),
     Bar("market", "train and register", "ours", "bare loop of fit", 1.1),
+    Bar("market", "CPU of all of it", "ours", "CPU of the bare loop", 1.1),
     Bar("market", "registering, of the training", limit=0.02, unit="share"),
     Bar("market", "lost", limit=0, unit="models"),
     Bar("market-tiny", "rate", unit="per second"),

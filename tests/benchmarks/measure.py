@@ -94,6 +94,30 @@ def touch(arrays: Sequence[NDArray[np.float32]]) -> int:
     return sum(int(array.reshape(-1).view(np.uint8)[::PAGE].sum()) for array in arrays)
 
 
+def processor_seconds() -> float:
+    """Return the processor seconds, user and system, that this process and those it started have used so far.
+
+    Those that run are asked too, such as the workers of joblib, so differences are exact to a tick of the clock (10 ms)
+    for each of them as long as none of them ends in between. Needs ``/proc``.
+    """
+    parents: dict[int, list[int]] = {}
+    ticks: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        except OSError:  # it has ended meanwhile
+            continue
+        number = int(stat.parent.name)
+        parents.setdefault(int(fields[1]), []).append(number)
+        ticks[number] = sum(map(int, fields[11:15]))  # utime, stime, and of its ended children
+    waiting, total = [os.getpid()], 0
+    while waiting:
+        number = waiting.pop()
+        total += ticks.get(number, 0)
+        waiting += parents.get(number, [])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
 def cpu_seconds(command: list[str], repeat: int = 1) -> float:
     """Return the median processor seconds, user and system, of a command and the children it waited for.
 

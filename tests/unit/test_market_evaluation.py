@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from sklearn import metrics as reference
 
@@ -169,3 +171,20 @@ def test_a_baseline_without_error_leaves_no_skill() -> None:
     scores = score_regression(np.ones(5), np.zeros(5), np.ones(5))
     expected = {"r2", "baseline_r2", "rank_ic", "hit_rate", "skill", "skill_mae"}
     assert expected == set(scores.undefined) == {name for name, v in scores.metrics.items() if math.isnan(v)}
+
+
+@settings(max_examples=150, deadline=None)
+@given(rows=st.lists(st.tuples(st.integers(0, 1), st.sampled_from([0.0, 0.1, 0.5, 0.50001, 0.9, 1.0])), min_size=1))
+def test_the_scores_of_a_direction_are_those_of_scikit_learn(rows: list[tuple[int, float]]) -> None:
+    """Whatever the classes and probabilities, ties and certainties among them; one class has no score of two."""
+    y, chance = np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
+    found, said = score_direction(y, chance, 1), (chance > 0.5).astype("int64")
+    expected = {"accuracy": reference.accuracy_score(y, said), "log_loss": reference.log_loss(y, chance, labels=[0, 1])}
+    if y.any() or said.any():
+        expected["f1"] = reference.f1_score(y, said)
+    if 0 < y.sum() < len(y):
+        expected["balanced_accuracy"] = reference.balanced_accuracy_score(y, said)
+        expected |= {"mcc": reference.matthews_corrcoef(y, said), "roc_auc": reference.roc_auc_score(y, chance)}
+    assert expected == pytest.approx({name: found.metrics[name] for name in expected})
+    missing = {"f1", "balanced_accuracy", "mcc", "roc_auc"} - set(expected)
+    assert missing == {name for name in found.undefined if not name.startswith("skill")}
