@@ -4,8 +4,8 @@ The path of one model: :mod:`.data` finds and checks the files, :mod:`.features`
 the labels, :mod:`.samples` both without gaps, a family of estimators the model, :mod:`.splitting` keeps past and future
 apart, :mod:`.tuning` searches for parameters, :mod:`.evaluation` scores,
 :mod:`.fitting` trains one, :mod:`.runs` takes one job from its file to its row in :mod:`.results`, and :mod:`.trainer`
-runs many and keeps what they give as :mod:`.records` says. Nothing in a feature row is younger than the row, and no
-label of a training row is made of a price of the test part.
+runs many and keeps what they give as :mod:`.records` says; :mod:`.models` is what is done with them then. Nothing in a
+feature row is younger than the row, and no label of a training row is made of a price of the test part.
 
 Importing this package loads pandas and no scikit-learn.
 """

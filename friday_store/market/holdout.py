@@ -45,6 +45,19 @@ def market_of(record: Record) -> Mapping[str, Any]:
     return market
 
 
+def features_of(record: Record) -> list[str]:
+    """Return the features that a model takes, in order.
+
+    Raises:
+        InvalidValueError: Its record does not name them: it was trained on an array and saved by hand.
+    """
+    names = record["training_data"].get("features")
+    if not names:
+        name = f"{record['model_name']}:{record['model_version']}"
+        raise InvalidValueError(f"the record of {name} does not name its features", hint="train it on a frame")
+    return [str(name) for name in names]
+
+
 def recorded_data(record: Record, directory: Path) -> pd.DataFrame:
     """Return the data that a model was trained on, from the files that its record names.
 
@@ -123,7 +136,7 @@ class HoldOut:
         Raises:
             InputMismatchError: The data lack some of them.
         """
-        wanted = [str(name) for name in record["training_data"]["features"]]
+        wanted = features_of(record)
         missing = [name for name in wanted if name not in self.samples.features.columns]
         if missing:
             raise InputMismatchError(

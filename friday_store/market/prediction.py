@@ -18,7 +18,7 @@ from friday_store.loader import ModelLoader
 from friday_store.market.data import load, tidy
 from friday_store.market.features import PRICE_COLUMNS, prepare_ohlcv
 from friday_store.market.files import write_whole
-from friday_store.market.holdout import forecast, market_of
+from friday_store.market.holdout import features_of, forecast, market_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -122,7 +122,7 @@ def forecast_of(
     """Return what a loaded model says of the data; see :func:`predict`."""
     market = market_of(record)
     bars = tidy(data) if isinstance(data, pd.DataFrame) else load(Path(data))
-    wanted = [str(name) for name in record["training_data"]["features"]]
+    wanted = features_of(record)
     features = _features(bars, wanted)
     loader.check_input(record["model_id"], features)
     whole = features.astype("float64").dropna()

@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from friday_store.default_plugins.estimators import builtin_trainers
 from friday_store.errors import InvalidValueError
-from friday_store.loader import ModelLoader
 from friday_store.market.configuration import registered
-from friday_store.market.data import check_timeframe, discover, load
+from friday_store.market.data import check_timeframe, load
 from friday_store.market.fitting import Options, fit
-from friday_store.market.leaderboard import leaderboard
 from friday_store.market.ledger import Ledger
-from friday_store.market.prediction import forecast_of
-from friday_store.market.promotion import SAME, USUAL, promote_if_better
+from friday_store.market.models import MarketModels
 from friday_store.market.records import model_file, register, write_evaluations, write_models
 from friday_store.market.results import Job, ResultRow, Results
 from friday_store.market.runs import NoSource, Outcome, Source
@@ -31,13 +28,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from friday_store.hookspecs import Target, Trainer
-    from friday_store.loader.checks import Policy
     from friday_store.market.evaluation import Evaluation
-    from friday_store.market.prediction import Forecast
-    from friday_store.market.promotion import Promotion
-    from friday_store.registry.retention import Fate
-
-    Files = dict[str, dict[str, list[Path]]]
+    from friday_store.market.models import Files
 
 Progress = Callable[[ResultRow], None]
 
@@ -46,8 +38,8 @@ DEFAULT_HORIZONS = (1, 5, 10)
 DEFAULT_MODEL_TYPES = (ModelType.RANDOM_FOREST, ModelType.GRADIENT_BOOSTING)
 
 
-class MarketDataModelTrainer:
-    """Train, evaluate and register models for the symbols of a directory of processed market data.
+class MarketDataModelTrainer(MarketModels):
+    """Train, evaluate and register models for the symbols of a directory of processed market data, and use them.
 
     Relative paths are resolved when the trainer is made, so that a later change of directory changes nothing.
 
@@ -97,7 +89,7 @@ class MarketDataModelTrainer:
             raise InvalidValueError(f"test_size must be above 0 and below 1, not {test_size!r}")
         if trials < 1:
             raise InvalidValueError(f"trials: at least 1, not {trials!r}", path="trials")
-        self.processed_data_dir = Path(processed_data_dir).absolute()
+        super().__init__(registry, processed_data_dir)
         remote = models_dir is None or "://" in str(models_dir)
         self.models_dir = models_dir if models_dir is None or remote else Path(models_dir).absolute()
         self.evaluation_dir = None if evaluation_dir is None else Path(evaluation_dir).absolute()
@@ -109,7 +101,6 @@ class MarketDataModelTrainer:
         self.walk_forward = WalkForwardSplit(walk_forward) if isinstance(walk_forward, int) else walk_forward
         self.trials = trials
         self.progress = progress
-        self._registry = registry
         self._plugins = plugins
 
     @property
@@ -120,10 +111,6 @@ class MarketDataModelTrainer:
 
             self._registry = ModelRegistry(self.models_dir)
         return self._registry if self.use_model_registry else None
-
-    def discover_processed_data(self) -> Files:
-        """Return the files there are, as ``{symbol: {timeframe: [paths]}}``; see :func:`.data.discover`."""
-        return discover(self.processed_data_dir)
 
     def load_processed_data(self, path: Path | str | Sequence[Path | str]) -> pd.DataFrame:
         """Read one file, or several that continue each other; relative to the data's directory.
@@ -217,14 +204,50 @@ class MarketDataModelTrainer:
         Raises:
             InvalidValueError: The trainer has neither a registry nor a folder for models, or a name is unknown.
         """
-        target, kind = target_name(self._target(evaluation.target)), self._family(model_type).name.lower()
-        job = Job(symbol, check_timeframe(timeframe), target, evaluation.horizon, kind)
-        facts = {"split": dict(evaluation.split), "seed": evaluation.seed, **(training_data or {})}
-        row = ResultRow.of(job, "trained", metrics=evaluation.metrics)
+        (found,) = self.save_models(
+            [
+                {
+                    "estimator": estimator, "evaluation": evaluation, "symbol": symbol, "timeframe": timeframe,
+                    "model_type": model_type, "training_data": training_data,
+                }
+            ]
+        )  # fmt: skip
+        return found
+
+    def save_models(self, models: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Register trained models, such as those of several panels, in one transaction, and return their ids or paths.
+
+        Args:
+            models: For each the arguments of :meth:`save_model`, by name.
+
+        Raises:
+            InvalidValueError: As :meth:`save_model`; then none is registered.
+        """
+        outcomes = [self._outcome(**each) for each in models]
         if self.registry is None and self.models_dir is None:
             raise InvalidValueError("there is nowhere to save a model", hint="give the trainer models_dir or registry")
-        (kept,) = self._keep([Outcome(job, row, serialized(Plugins(()), estimator), evaluation, facts)])
-        return kept.model_id or str(model_file(job, self.models_dir or ""))
+        kept = self._keep(outcomes) if outcomes else []
+        folder = self.models_dir or ""
+        return [row.model_id or str(model_file(each.job, folder)) for each, row in zip(outcomes, kept, strict=True)]
+
+    def _outcome(
+        self,
+        *,
+        estimator: Any,
+        evaluation: Evaluation,
+        symbol: str,
+        timeframe: str,
+        model_type: ModelType | str,
+        training_data: Mapping[str, Any] | None = None,
+    ) -> Outcome:
+        """Return a model that was trained by hand as what a job would have given."""
+        target, kind = target_name(self._target(evaluation.target)), self._family(model_type).name.lower()
+        job = Job(symbol, check_timeframe(timeframe), target, evaluation.horizon, kind)
+        names = [str(name) for name in getattr(estimator, "feature_names_in_", ())]
+        known = {"features": names} if names else {}
+        facts = {"split": dict(evaluation.split), "seed": evaluation.seed, **known, **(training_data or {})}
+        row = ResultRow.of(job, "trained", metrics=evaluation.metrics)
+        return Outcome(job, row, serialized(Plugins(()), estimator), evaluation, facts)
 
     def train_models_for_symbol(  # noqa: PLR0917 - the seed's signature
         self,
@@ -343,108 +366,6 @@ class MarketDataModelTrainer:
         data = outcome.training_data.get("digest", "")
         made_with = outcome.configuration
         return bool(made_with and self.registry and registered(self.registry, outcome.job, data, made_with))
-
-    def promote_if_better(
-        self, model_name: str, metric: str | None = None, on: str | Path | pd.DataFrame = SAME, **options: Any
-    ) -> Promotion:
-        """Move ``production`` to the newest version of a model if it beats the one there and the naive forecast.
-
-        Args:
-            model_name: The model's name.
-            metric: By what; None is balanced accuracy for a direction, else the RMSE.
-            on: ``"same hold-out"``, the rows that neither has seen of the data that the version was trained on, found
-                again in the trainer's directory; or processed data, as a frame or a file.
-            **options: ``candidate``, ``alias`` and ``min_rows``, as :func:`.promotion.promote_if_better`.
-
-        Raises:
-            FridayStoreError: As there.
-        """
-        return promote_if_better(
-            self._opened(), model_name, metric, on=on, directory=self.processed_data_dir, **options
-        )
-
-    def predict(
-        self,
-        symbol: str,
-        timeframe: str,
-        target_type: PredictionTarget | str,
-        forecast_horizon: int,
-        data: pd.DataFrame | Path | str | None = None,
-        *,
-        model_type: ModelType | str | None = None,
-        policy: Policy = "warn",
-        expired: Policy = "error",
-    ) -> Forecast:
-        """Return what the model for a question says of data as they are now; see :mod:`.prediction`.
-
-        Args:
-            symbol: Such as ``AAPL``.
-            timeframe: Such as ``1d``.
-            target_type: What to predict.
-            forecast_horizon: How many bars ahead.
-            data: Raw bars or processed data; None takes the symbol's files in the trainer's directory.
-            model_type: A family; None takes the best, those in production first.
-            policy: What to do when libraries here are not those that the model was made with.
-            expired: What to do with a version whose ``expires_after`` is over.
-
-        Raises:
-            ModelNotFoundError: No registered version answers the question.
-            FridayStoreError: As :func:`.prediction.predict`.
-        """
-        loader = ModelLoader(self._opened(), cache_size=0)
-        model = loader.load_model_for_prediction(
-            symbol, timeframe, target_type, forecast_horizon, model_type, policy=policy, expired=expired
-        )
-        if data is None:
-            data = load(self.discover_processed_data().get(symbol, {}).get(timeframe, []))
-        return forecast_of(model, loader.registry.record_of(model), data, loader)
-
-    def leaderboard(self, **question: Any) -> pd.DataFrame:
-        """Return the registered models ranked at each question; see :func:`.leaderboard.leaderboard`."""
-        return leaderboard(self._opened(), **question)
-
-    def prune(self, keep_last: int, keep_best: int = 1, *, dry_run: bool = False, **question: Any) -> list[Fate]:
-        """Delete old versions of market models, in one transaction, and return what became of each version and why.
-
-        Of each model the newest stay, the best by the task's usual metric on their own hold-outs, and whatever an
-        alias names. ``registry.restore_model`` brings back what went, until garbage is collected.
-
-        Args:
-            keep_last: How many of the newest versions of each model stay.
-            keep_best: How many of the best.
-            dry_run: Change nothing.
-            **question: Only models that answer it, as for :meth:`leaderboard`.
-
-        Raises:
-            InvalidValueError: A number is negative, or both are 0.
-        """
-        registry, board = self._opened(), self.leaderboard(**question)
-        fates: list[Fate] = []
-        with registry.transaction("prune market models"):
-            for name, task in zip(board["model_name"], board["task"], strict=True):
-                best = [(USUAL[task], keep_best)] if keep_best else []
-                fates += registry.prune(name, keep_last=keep_last, keep_best=best, dry_run=dry_run)
-        return fates
-
-    def write_report(self, path: Path | str, **options: Any) -> Path:
-        """Write one HTML file with the leaderboard and plots; see :func:`.report.write_report`.
-
-        Raises:
-            PluginError: matplotlib is not installed.
-        """
-        from friday_store.market.report import write_report
-
-        return write_report(self._opened(), path, self.processed_data_dir, **options)
-
-    def _opened(self) -> Any:
-        """Return the registry.
-
-        Raises:
-            InvalidValueError: The trainer has none.
-        """
-        if self.registry is None:
-            raise InvalidValueError("this trainer has no registry", hint="use_model_registry=True")
-        return self.registry
 
     def _known_plugins(self, *, needed: bool = False) -> Any:
         """Return the plugins, or None; the registry's are asked for only when they are there already, or needed."""

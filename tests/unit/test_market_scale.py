@@ -257,6 +257,31 @@ def test_a_configuration_is_of_the_target_itself_and_not_its_name(folder: Path, 
     assert ["trained", "skipped", "trained", "trained"] == statuses
 
 
+def test_panels_are_registered_in_one_transaction_and_predict(folder: Path, registry: ModelRegistry) -> None:
+    """Models that were trained by hand are saved together, all or none, and forecast bars of each of their symbols."""
+    trainer = MarketDataModelTrainer(folder, registry=registry)
+    data = {
+        symbol: trainer.load_processed_data(f"{symbol}/{symbol}_1d_processed.csv") for symbol in ("ONE", "TWO", "THREE")
+    }
+    batch = []
+    for horizon in (1, 5):
+        x, y = trainer.prepare_panel(data, "return", horizon)
+        model, evaluation = trainer.train_model(x, y, "ridge")
+        about = {"symbol": "ALL", "timeframe": "1d", "model_type": "ridge"}
+        batch.append({"estimator": model, "evaluation": evaluation, **about})
+    with pytest.raises(InvalidValueError, match="timeframe"):
+        trainer.save_models([*batch, {**batch[0], "timeframe": "2d"}])
+    assert [] == registry.list_models()
+    ids = trainer.save_models(batch)
+    assert ids == [registry.get_model_metadata(f"ALL_1d_return_{horizon}_ridge")["model_id"] for horizon in (1, 5)]
+    assert ["register models"] == transactions(registry)[:1]
+    assert 1 == transactions(registry).count("register models")
+    for symbol in data:
+        frame = trainer.predict("ALL", "1d", "return", 5, data=bars(seed=list(data).index(symbol))).frame
+        np.testing.assert_allclose(frame["prediction"], model.predict(data[symbol][x.columns]))
+    assert [] == trainer.save_models([])
+
+
 def test_what_was_left_over_is_done_the_next_time(folder: Path, registry: ModelRegistry) -> None:
     """With no time left no job is begun, and says so; the next run does those and only those."""
     trainer = MarketDataModelTrainer(folder, registry=registry)
