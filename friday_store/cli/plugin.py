@@ -17,7 +17,12 @@ from friday_store.cli.text import clean
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 _PREFIX: Final = "friday-store-"
-_WHAT: Final = {"serializer": "A model format", "trainer": "A family of estimators"}
+_WHAT: Final = {
+    "serializer": "A model format",
+    "target": "A target of market models",
+    "trainer": "A family of estimators",
+    "tuner": "A search for parameters",
+}
 _PLUGINS: Final = View(
     fields=("name", "package", "version", "hooks", "errors"),
     columns=(
@@ -64,14 +69,15 @@ def plugins_ls(session: Session) -> None:
 @plugins.command("new", examples=["plugins new weights", "plugins new neighbours --kind trainer --into .."])
 @click.argument("name")
 @click.option(
-    "--kind", type=click.Choice(sorted(_WHAT)), default="serializer", metavar="K", help="serializer or trainer."
-)
+    "--kind", type=click.Choice(sorted(_WHAT)), default="serializer", metavar="K",
+    help="serializer, or of market models: trainer, target or tuner.",
+)  # fmt: skip
 @click.option("--into", type=click.Path(path_type=Path, file_okay=False), default=Path(), metavar="DIR", help="Where.")
 @click.pass_obj
 def plugins_new(session: Session, /, *, name: str, kind: str, into: Path) -> None:
     """Write a package for a new plugin, whose tests pass at once.
 
-    It is called friday-store-NAME, and holds a small format or family to replace by your own.
+    It is called friday-store-NAME, and holds a small format, family, target or tuner to replace by your own.
     """
     name = name.removeprefix(_PREFIX)
     if not _NAME.fullmatch(name):

@@ -13,7 +13,7 @@ import pytest
 
 from friday_store import default_plugins
 from friday_store.errors import InvalidValueError
-from friday_store.hookspecs import Task, Trainer, hookimpl
+from friday_store.hookspecs import Task, Trainer, Wide, hookimpl
 from friday_store.plugins import Plugins
 from friday_store.registry import ModelRegistry
 
@@ -84,9 +84,10 @@ class TrainerTests:
                     self.trainer.estimator(task, seed=0, params={"no_such_parameter": 1})
 
     def test_every_value_to_try_can_be_tried(self) -> None:
-        """A search space names parameters of the estimator and values that it takes."""
+        """A search space, and the wide one if any, names parameters of the estimator and values that it takes."""
         for task in self.trainer.tasks:
-            for name, values in self.trainer.search_space(task).items():
+            wide = self.trainer.wide_space(task) if isinstance(self.trainer, Wide) else {}
+            for name, values in (*self.trainer.search_space(task).items(), *wide.items()):
                 assert values
                 for value in values:
                     found = self.trainer.estimator(task, seed=0, params={**self.params(task), name: value})

@@ -28,7 +28,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bin" / "python"
 
 
-@pytest.mark.parametrize("kind", ["serializer", "trainer"])
+@pytest.mark.parametrize("kind", ["serializer", "target", "trainer", "tuner"])
 def test_a_new_plugin_passes_its_tests(kind: str, python: Path, tmp_path: Path, run: Run) -> None:
     """What ``plugins new`` writes installs, is found by its entry point, and passes the suite of the kit."""
     made = json.loads(run("plugins", "new", f"my-{kind}", "--kind", kind, "--into", str(tmp_path), "--json").stdout)

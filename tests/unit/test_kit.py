@@ -7,17 +7,21 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from friday_store import ModelRegistry, SerializationError
 from friday_store.default_plugins.formats import Json
-from friday_store.hookspecs import Part, Safety, Task
+from friday_store.hookspecs import Part, Safety, Search, Task, Trial
 from friday_store.plugins import Plugins
 from friday_store.testing import (
     SerializerTests,
+    TargetTests,
     TrainerTests,
+    TunerTests,
     arrays_by_name,
     journey,
     metadata,
@@ -249,4 +253,70 @@ def test_a_careless_family_is_caught(promise: str) -> None:
         trainer = Careless()
 
     with pytest.raises((AssertionError, pytest.fail.Exception)):
+        getattr(Suite(), f"test_{promise}")()
+
+
+class Peeking:
+    """A target that looks one bar further than it says, and whose naive forecast knows what comes."""
+
+    name = "peeking"
+    task: Task = "regression"
+    baseline = "the mean"
+    of_price = False
+
+    def labels(self, bars: pd.DataFrame, horizon: int) -> pd.Series[Any]:
+        """Return the return until a bar later than the horizon."""
+        bars["seen"] = True
+        return bars["close"].shift(-horizon - 1) / bars["close"] - 1
+
+    def reach(self, horizon: int) -> int:
+        """Return too little."""
+        return horizon
+
+    def naive(self, y: Any, horizon: int, close: Any) -> Any:
+        """Return the mean of all."""
+        return np.full(len(y), y.mean())
+
+
+@pytest.mark.parametrize(
+    "promise", ["reaches_no_further_than_it_says", "leaves_the_bars_alone", "its_naive_forecast_knows_no_later_label"]
+)
+def test_a_peeking_target_is_caught(promise: str) -> None:
+    """A target that leaks the future, or changes what it is given, fails the test of that promise."""
+
+    class Suite(TargetTests):
+        target = Peeking()
+
+    with pytest.raises(AssertionError):
+        getattr(Suite(), f"test_{promise}")()
+
+
+class Shuffling:
+    """A tuner with folds of its own, drawn by chance, that fits what it was given."""
+
+    name = "shuffling"
+
+    def search(self, search: Search) -> list[Trial]:
+        """Try one candidate that is not in the space, and another on shuffled rows."""
+        rows = np.random.default_rng().permutation(len(search.features))
+        fitted = search.estimator.set_params(height=int(rows[0]))
+        fitted.fit(search.features.iloc[rows[:200]], search.labels.iloc[rows[:200]])
+        score = search.scoring(fitted, search.features.iloc[rows[200:]], search.labels.iloc[rows[200:]])
+        return [Trial({"height": int(rows[0])}, (score, score))]
+
+
+@pytest.mark.parametrize(
+    "promise",
+    [
+        "tries_what_is_in_the_space", "finds_the_best_where_it_may_try_everything",
+        "trains_and_scores_on_the_folds_alone", "equal_searches_give_equal_trials", "leaves_what_it_is_given_alone",
+    ],
+)  # fmt: skip
+def test_a_shuffling_tuner_is_caught(promise: str) -> None:
+    """A tuner that draws rows, ignores the space or the seed, or fits what it was given fails that promise's test."""
+
+    class Suite(TunerTests):
+        tuner = Shuffling()
+
+    with pytest.raises(AssertionError):
         getattr(Suite(), f"test_{promise}")()
