@@ -2,8 +2,9 @@
 
 Daily bars of five stocks (public domain, offline) become files of features computed from the past only; a random
 forest and a ridge model are trained per symbol and target on two evenings, evaluated on days they have not seen
-beside a naive forecast, registered, and compared; the better one becomes ``production``, is loaded back, predicts,
-and everything is pushed to a second registry.
+beside a naive forecast, and registered. Each evening ``production`` moves to the new version of a model if that beats
+both the one there and the naive forecast on the same days, and stays if not; the best is loaded back and predicts, and
+everything is pushed to a second registry.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from friday_store.errors import InvalidValueError, RepositoryError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from friday_store.market.promotion import Promotion
     from friday_store.market.results import ResultRow
     from friday_store.registry import ModelRegistry
 
@@ -69,10 +71,11 @@ def run(folder: str, *, fast: bool = False, symbols: Sequence[str] = (), say: Sa
         _title(say, "1. Prices to features")
         _prepare(place, {symbol: bars[symbol] for symbol in chosen}, say)
         _title(say, "2. Train on two evenings, and register")
-        rows = _train(registry, place, {symbol: bars[symbol] for symbol in chosen}, targets, say)
+        rows, decisions = _train(registry, place, {symbol: bars[symbol] for symbol in chosen}, targets, say)
         _title(say, "3. Is it any good?")
         _judge(rows, say)
-        _title(say, "4. The better one goes into production, and is loaded back")
+        _title(say, "4. Into production goes what beats it and the naive forecast; the best is loaded back")
+        _decide(decisions, say)
         _produce(registry, rows, place, say)
         _title(say, "5. History, storage, and a second registry")
         _look_back(registry, rows, say)
@@ -80,11 +83,12 @@ def run(folder: str, *, fast: bool = False, symbols: Sequence[str] = (), say: Sa
     say("")
     say(f"Done in {time.perf_counter() - started:.0f} s. The registry is yours to explore:")
     model = next(row.model_name for row in rows if row.model_name)
+    shown = next((f"{each.model_name}@{each.alias}" for each in decisions if each.promoted or each.incumbent), model)
     command = "friday-store" if shutil.which("friday-store") else str(Path(sys.argv[0]).absolute())
     say(f"  cd {folder}")
     for rest in (
         "ls",
-        f"show {model}@production",
+        f"show {shown}",
         f"log {model}",
         "log --all",
         "push backup --dry-run",
@@ -116,12 +120,17 @@ def _train(
     bars: dict[str, pd.DataFrame],
     targets: Sequence[str],
     say: Say,
-) -> list[ResultRow]:
-    """Train twice: on the data of some weeks ago, and on all of it; the second version has the first as parent."""
+) -> tuple[list[ResultRow], list[Promotion]]:
+    """Train twice: on the data of some weeks ago, and on all of it; the second version has the first as parent.
+
+    Returns:
+        The rows of the second evening, and what was decided then about production.
+    """
     from friday_store.market import MarketDataModelTrainer
     from friday_store.market.features import prepare_ohlcv, write_processed
 
     rows: list[ResultRow] = []
+    decisions: list[Promotion] = []
     for evening, folder in ((f"{EARLIER} days ago", "data/earlier"), ("tonight", "data/processed")):
         if folder == "data/earlier":
             for symbol, raw in bars.items():
@@ -131,7 +140,10 @@ def _train(
         rows = list(trainer.train_models_for_all_symbols(
             list(bars), timeframes=[TIMEFRAME], target_types=targets, forecast_horizons=[HORIZON], model_types=MODELS
         ))  # fmt: skip
-    return rows
+        decisions = [trainer.promote_if_better(str(row.model_name)) for row in rows if row.status == "trained"]
+        number = sum(decision.promoted for decision in decisions)
+        say(f"    promoted: {number} of {len(decisions)}")
+    return rows, decisions
 
 
 def _line(row: ResultRow) -> str:
@@ -155,23 +167,26 @@ def _judge(rows: Sequence[ResultRow], say: Say) -> None:
     say("  on it. How much prices move is easier, because calm and wild days come in runs.")
 
 
+def _decide(decisions: Sequence[Promotion], say: Say) -> None:
+    for decision in decisions:
+        name = f"{decision.model_name}:{decision.candidate}"
+        say(f"  {name:<47} {'promoted' if decision.promoted else 'not promoted'}: {decision.reason}")
+
+
 def _produce(registry: ModelRegistry, rows: Sequence[ResultRow], place: Path, say: Say) -> None:
+    """Load the best model of each question, one in production before others, and let it predict."""
     from friday_store.loader import ModelLoader
 
     loader = ModelLoader(registry)
-    trained = [row for row in rows if row.status == "trained"]
-    for symbol, target in dict.fromkeys((row.symbol, row.target_type) for row in trained):
-        score, _, higher = _SCORES[target]
-        rivals = [row for row in trained if (row.symbol, row.target_type) == (symbol, target)]
-        best = max(rivals, key=lambda row: row.metrics[score] * (1 if higher else -1))
-        registry.promote(str(best.model_id))
+    for symbol, target in dict.fromkeys((row.symbol, row.target_type) for row in rows if row.status == "trained"):
         began = time.perf_counter()
         model = loader.load_model_for_prediction(symbol, TIMEFRAME, target, HORIZON)
         took = (time.perf_counter() - began) * 1000
         record = registry.record_of(model)
         day, answer = _predicted(model, target, place, symbol)
         name = f"{record['model_name']}:{record['model_version']}"
-        say(f"  {name:<47} loaded in {took:3.0f} ms   after {day}: {answer}")
+        where = "in production" if "production" in record["aliases"] else "not in production"
+        say(f"  {name:<47} {where}, loaded in {took:3.0f} ms   after {day}: {answer}")
 
 
 def _predicted(model: Any, target: str, place: Path, symbol: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from friday_store.cli import demo
 
 
 def test_the_demo_does_the_main_job(tmp_path: Path) -> None:
-    """Features, two evenings of training, a model in production that predicts, and a second registry in step."""
+    """Features, two evenings of training, a decision about production, a forecast, and a second registry in step."""
     lines: list[str] = []
     demo.run(str(tmp_path / "demo"), fast=True, say=lines.append)
     report = "\n".join(lines)
@@ -27,9 +27,10 @@ def test_the_demo_does_the_main_job(tmp_path: Path) -> None:
             assert {"accuracy", "baseline_accuracy", "skill", "log_loss", "roc_auc"} <= newest["metrics"].keys()
             assert {"digest", "rows"} <= newest["training_data"].keys()
             assert newest["model_id"] == backup.get_model_metadata(name)["model_id"]
-        [best] = [record for record in registry.list_models() if "production" in record["aliases"]]
-        rivals = [registry.get_model_metadata(name)["metrics"]["accuracy"] for name in registry.model_names()]
-        assert max(rivals) == best["metrics"]["accuracy"]
+            decision = newest["evaluation"]["promotion"]
+            assert decision["reason"] in report
+            assert decision["promoted"] == ("production" in newest["aliases"])
+            assert decision["promoted"] <= (decision["scores"]["candidate"] > decision["scores"]["naive"] == 0.5)
         assert [] == registry.fsck() == backup.fsck()
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from friday_store.errors import InvalidValueError
+from friday_store.errors import InvalidValueError, PluginError
 from friday_store.market.evaluation import naive_forecast
-from friday_store.market.features import prepare_ohlcv
+from friday_store.market.features import NOT_FEATURES, prepare_ohlcv
 from friday_store.market.samples import Samples
 from friday_store.market.splitting import hold_out
 from friday_store.market.targets import PredictionTarget, labels
+
+if TYPE_CHECKING:
+    from friday_store.hookspecs import Task
 
 TARGETS = st.sampled_from(list(PredictionTarget))
 HORIZONS = st.integers(1, 40)
@@ -43,6 +49,78 @@ def test_the_future_changes_no_feature_row_before_it(rows: int, cut: int, seed: 
     before = prepare_ohlcv(frame).loc[:until]
     after = prepare_ohlcv(changed_after(frame, cut, seed + 1, factor)).loc[:until]
     pd.testing.assert_frame_equal(before, after, check_exact=True)
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=st.integers(51, 160), cut=st.integers(1, 160), seed=st.integers(0, 99), split=st.floats(0.05, 20))
+def test_adjusted_prices_tell_nothing_of_a_later_split(rows: int, cut: int, seed: int, split: float) -> None:
+    """A later split rescales every adjusted price before it, and the bars after it are others; the features stay."""
+    assume(cut < rows)
+    frame = bars(rows, seed)
+    dividends = np.cumprod(1 - np.random.default_rng(seed).choice([0, 0.01], rows, p=[0.95, 0.05]))
+    adjusted = frame.assign(**{"Adj Close": frame["close"] * dividends})
+    later = changed_after(frame, cut, seed + 1, split).assign(**{"Adj Close": frame["close"] * dividends / split})
+    later.loc[later.index[cut:], "Adj Close"] = later["close"].iloc[cut:]
+    until = frame.index[cut - 1]
+    before, after = prepare_ohlcv(adjusted).loc[:until], prepare_ohlcv(later).loc[:until]
+    features = [name for name in before.columns if name not in NOT_FEATURES]
+    pd.testing.assert_frame_equal(before[features], after[features], rtol=1e-6, atol=1e-9)
+
+
+class Deepest:
+    """A target of a plugin: the lowest low of the bars ahead, and of some more than it is asked for."""
+
+    name = "deepest"
+    task: Task = "regression"
+    baseline = "zero"
+    of_price = False
+
+    def __init__(self, further: int, told: int) -> None:
+        self.further = further
+        self.told = told
+
+    def labels(self, bars: pd.DataFrame, horizon: int) -> pd.Series[Any]:
+        """Return the lowest low over the close, less 1."""
+        ahead = horizon + self.further
+        return bars["low"].rolling(ahead).min().shift(-ahead) / bars["close"] - 1
+
+    def reach(self, horizon: int) -> int:
+        """Return what it says that it uses."""
+        return horizon + self.told
+
+    def naive(self, y: Any, horizon: int, close: Any) -> Any:
+        """Return zero for each row."""
+        return np.zeros(len(y))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    rows=st.integers(60, 120),
+    horizon=st.integers(1, 10),
+    beyond=st.tuples(st.integers(0, 6), st.integers(0, 9)),
+    test_size=st.floats(0.1, 0.5),
+    seed=st.integers(0, 99),
+)
+def test_the_future_of_a_plugins_target_stays_out_of_training(
+    rows: int, horizon: int, beyond: tuple[int, int], test_size: float, seed: int
+) -> None:
+    """Bars of the test part change no training label of a target that reaches beyond its horizon, if it says so.
+
+    One that labels rows whose future it says is not known is refused.
+    """
+    (further, told), frame = beyond, bars(rows, seed).assign(signal=1.0)
+    target = Deepest(further, told)
+    if told > further:
+        with pytest.raises(PluginError, match="labels some of the last"):
+            Samples.of_data(frame, target, horizon)
+        return
+    samples = Samples.of_data(frame, target, horizon)
+    train, test = hold_out(samples.features, test_size, samples.gap)
+    places = frame.index.get_indexer(samples.labels.index)
+    first = int(places[test].min())
+    other = Samples.of_data(changed_after(frame, first, seed + 1, 0.5).assign(signal=1.0), target, horizon)
+    same = np.isclose(samples.labels.iloc[train], other.labels.iloc[train], rtol=1e-12)
+    assert same.all() or told < further, "a training label uses a price of the test part"
 
 
 @settings(max_examples=40, deadline=None)
