@@ -264,8 +264,16 @@ class Trainer(Protocol):
 
 
 @runtime_checkable
+class Wide(Protocol):
+    """A family that also has a space too large to try whole."""
+
+    def wide_space(self, task: Task) -> Mapping[str, Sequence[Any]]:
+        """Return the values of each parameter for a tuner that chooses among them; empty where there is none."""
+
+
+@runtime_checkable
 class Target(Protocol):
-    """What a market model predicts.
+    """What a market model predicts; :class:`friday_store.testing.TargetTests` checks it.
 
     Laws: the label of a bar depends on that bar, those before it and the ``reach(horizon)`` bars after it, and on
     nothing else; a bar whose future is not known has none. The trainer leaves ``reach(horizon)`` rows between what it
@@ -349,7 +357,7 @@ class Search:
 
 @runtime_checkable
 class Tuner(Protocol):
-    """A search for parameters, for the market trainer.
+    """A search for parameters, for the market trainer; :class:`friday_store.testing.TunerTests` checks it.
 
     Attributes:
         name: Lower-case word by which users ask for it, such as ``optuna``.
@@ -359,6 +367,17 @@ class Tuner(Protocol):
 
     def search(self, search: Search) -> Iterable[Trial]:
         """Return everything that was tried, in order; of equal means the first is the best."""
+
+
+@runtime_checkable
+class Choosing(Protocol):
+    """A tuner that chooses its candidates and tries no more of them than :attr:`Search.trials`.
+
+    Attributes:
+        chooses: Whether it does. Then it is given a family's :class:`Wide` space, if there is one.
+    """
+
+    chooses: bool
 
 
 @dataclass

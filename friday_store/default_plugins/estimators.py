@@ -2,7 +2,8 @@
 
 A family whose fit depends on the size of its inputs is a pipeline that standardises them first. A regressor whose
 penalty or tube is in units of the label (lasso, SVR) standardises the label as well, since a daily return of 0.01
-lies wholly inside SVR's default tube of 0.1. No family asks for processes of its own, and nothing stops early on rows
+lies wholly inside SVR's default tube of 0.1. Each has a small space to try whole and
+a wide one to choose from. No family asks for processes of its own, and nothing stops early on rows
 drawn at random, so equal data, parameters and seed give equal models.
 
 ==================  =================================  =================================================
@@ -38,11 +39,47 @@ if TYPE_CHECKING:
 
 _FOREST = {"n_estimators": 200, "min_samples_leaf": 10, "max_features": "sqrt", "n_jobs": 1}
 _FOREST_SPACE = {"min_samples_leaf": (5, 20, 80)}
+_WIDE_FOREST = {
+    "min_samples_leaf": (2, 5, 10, 20, 40, 80, 160),
+    "max_features": ("sqrt", 0.3, 0.6),
+    "max_depth": (4, 8, None),
+}
 _BOOSTING = {"n_estimators": 100, "learning_rate": 0.05, "max_depth": 3, "subsample": 0.8, "max_features": "sqrt"}
 _BOOSTING_SPACE = {"n_estimators": (50, 150), "learning_rate": (0.02, 0.1), "max_depth": (2, 3)}
+_WIDE_BOOSTING = {
+    "n_estimators": (50, 100, 150, 250),
+    "learning_rate": (0.01, 0.02, 0.05, 0.1),
+    "max_depth": (2, 3, 4),
+    "subsample": (0.5, 0.8, 1.0),
+}
 _BINNED = {"max_iter": 100, "learning_rate": 0.05, "max_leaf_nodes": 15, "early_stopping": False}
 _BINNED_SPACE = {"max_iter": (50, 150), "learning_rate": (0.02, 0.1), "max_leaf_nodes": (7, 31)}
+_WIDE_BINNED = {
+    "max_iter": (50, 100, 150, 250),
+    "learning_rate": (0.01, 0.02, 0.05, 0.1),
+    "max_leaf_nodes": (5, 7, 15, 31),
+    "min_samples_leaf": (10, 20, 50, 100),
+    "l2_regularization": (0.0, 1.0, 10.0),
+}
 _PENALTIES = {"model__C": (0.01, 0.1, 1.0)}
+_DECADES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+_WIDE: dict[str, tuple[Space, Space]] = {
+    "RIDGE": ({"model__alpha": (*_DECADES[4:], 30.0, 100.0, 300.0, 1e3, 3e3, 1e4)}, {"model__C": _DECADES}),
+    "LASSO": ({"regressor__model__alpha": (0.0003, *_DECADES[:6])}, {"model__C": _DECADES}),
+    "LOGISTIC": ({}, {"model__C": (0.0003, *_DECADES)}),
+    "RANDOM_FOREST": (_WIDE_FOREST, _WIDE_FOREST),
+    "GRADIENT_BOOSTING": (_WIDE_BOOSTING, _WIDE_BOOSTING),
+    "HIST_GRADIENT_BOOSTING": (_WIDE_BINNED, _WIDE_BINNED),
+    "SVR": (
+        {
+            "regressor__model__C": _DECADES[3:8],
+            "regressor__model__gamma": ("scale", 0.003, 0.01, 0.03),
+            "regressor__model__epsilon": (0.05, 0.1, 0.2),
+        },
+        {"model__estimator__C": _DECADES[3:8], "model__estimator__gamma": ("scale", 0.003, 0.01, 0.03)},
+    ),
+}
+"""For each family the space of a regression and of a classification to choose from."""
 
 
 @dataclass
@@ -56,13 +93,15 @@ class Family:
         name: Upper-case identifier, the name of a member of ``friday_store.ModelType``.
         tasks: Which tasks it can do.
         makers: For each task, a function from the seed to a new estimator.
-        spaces: For each task, the values to try.
+        spaces: For each task, the values to try, few enough to try all of them.
+        wide: For each task, more values, for a search that chooses.
     """
 
     name: str
     tasks: Sequence[Task]
     makers: Mapping[Task, Maker] = field(repr=False)
     spaces: Mapping[Task, Space] = field(repr=False)
+    wide: Mapping[Task, Space] = field(repr=False, default_factory=dict)
 
     def estimator(self, task: Task, *, seed: int, params: Mapping[str, Any]) -> Any:
         """Return a new, unfitted estimator of the task; classifiers have ``predict_proba``.
@@ -81,6 +120,10 @@ class Family:
     def search_space(self, task: Task) -> Mapping[str, Sequence[Any]]:
         """Return the values to try for each parameter; empty when there is nothing to tune."""
         return self.spaces.get(task, {})
+
+    def wide_space(self, task: Task) -> Mapping[str, Sequence[Any]]:
+        """Return the values to choose from for each parameter; empty when there are none."""
+        return self.wide.get(task, {})
 
 
 def builtin_trainers() -> tuple[Trainer, ...]:
@@ -133,7 +176,9 @@ def _family(
     makers: dict[Task, Maker] = {"classification": classifier}
     if regressor is not None:
         makers = {"regression": regressor, **makers}
-    return Family(name, tuple(makers), makers, {"regression": regressor_space, "classification": classifier_space})
+    spaces: dict[Task, Space] = {"regression": regressor_space, "classification": classifier_space}
+    more = _WIDE.get(name, ({}, {}))
+    return Family(name, tuple(makers), makers, spaces, {"regression": more[0], "classification": more[1]})
 
 
 def _new(path: str, options: Mapping[str, Any], seed: int | None = None) -> Any:

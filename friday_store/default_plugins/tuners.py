@@ -2,7 +2,7 @@
 
 =========  ==========================================================================================
 grid       every combination of the values
-random     combinations drawn from them without repetition, as many as were asked for
+random     combinations drawn without repetition from a family's wide space, as many as were asked for
 halving    every combination on the newest quarter of each fold's training rows, the better half on
            the newest half, and the better half of these on all (K. Jamieson and A. Talwalkar,
            *Non-stochastic Best Arm Identification*, 2016). scikit-learn's own halving draws rows at
@@ -35,10 +35,12 @@ class Strategy:
     Attributes:
         name: The word that asks for it.
         run: The search.
+        chooses: Whether it draws its candidates, from a space that may be large.
     """
 
     name: str
     run: Callable[[Search], Iterable[Trial]] = field(repr=False)
+    chooses: bool = False
 
     def search(self, search: Search) -> Iterable[Trial]:
         """Return what was tried, in order."""
@@ -47,7 +49,7 @@ class Strategy:
 
 def builtin_tuners() -> tuple[Tuner, ...]:
     """Return the built-in searches."""
-    return (Strategy("grid", _grid), Strategy("random", _random), Strategy("halving", _halving))
+    return (Strategy("grid", _grid), Strategy("random", _random, chooses=True), Strategy("halving", _halving))
 
 
 def _grid(search: Search) -> list[Trial]:
@@ -57,7 +59,7 @@ def _grid(search: Search) -> list[Trial]:
 def _random(search: Search) -> list[Trial]:
     from sklearn.model_selection import ParameterSampler
 
-    number = min(search.trials, len(_all(search)))
+    number = min(search.trials, math.prod(map(len, search.space.values())))
     drawn = ParameterSampler(dict(search.space), number, random_state=search.seed)
     return _tried(search, list(drawn), search.folds)
 

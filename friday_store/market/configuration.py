@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from friday_store import codec, environment
 from friday_store.digest import digest_of
+from friday_store.market.tuning import space_of
 from friday_store.registry.ranking import RETIRED
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def configuration(job: Job, target: Target, family: Trainer, options: Options) -
         },
         "estimator": _class(estimator),
         "parameters": environment.parameters(estimator),
-        "space": {name: list(values) for name, values in family.search_space(task).items()} if tuned else {},
+        "space": space_of(family, task, options.tuner) if tuned else {},
     }
     return digest_of(codec.encode(codec.normalise_map(made, "configuration"))).hex()
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from friday_store.default_plugins.tuners import builtin_tuners
 from friday_store.errors import InvalidValueError, PluginError
-from friday_store.hookspecs import Search
+from friday_store.hookspecs import Search, Wide
 from friday_store.market.splitting import WalkForwardSplit
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from friday_store.hookspecs import Trial, Tuner
+    from friday_store.hookspecs import Task, Trainer, Trial, Tuner
     from friday_store.market.samples import Samples
 
 FOLDS: Final = 3
@@ -55,6 +55,13 @@ def find_tuner(tune: bool | str | Tuner | None, plugins: Any = None) -> Tuner | 
     if name not in there:
         raise InvalidValueError(f"{tune!r} is not a way to tune; choose one of {', '.join([NONE, *there])}")
     return there[name]
+
+
+def space_of(family: Trainer, task: Task, tuner: Tuner | None) -> dict[str, list[Any]]:
+    """Return the values to try for each parameter: more of them for a tuner that chooses, where the family has more."""
+    chooses = bool(getattr(tuner, "chooses", False))  # hookspecs.Choosing
+    found = (family.wide_space(task) if chooses and isinstance(family, Wide) else {}) or family.search_space(task)
+    return {name: list(values) for name, values in found.items()}
 
 
 def tuned(

@@ -22,6 +22,7 @@ class Optuna:
     """See the module."""
 
     name = "optuna"
+    chooses = True
 
     def search(self, search: Search) -> Iterator[Trial]:
         """Yield every candidate with its scores, in the order in which they were tried."""

@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from friday_store import MarketDataModelTrainer
 from friday_store.hookspecs import Search, Trial
 from friday_store.plugins import Plugins
+from friday_store.testing import TunerTests
 from friday_store_optuna import Optuna
 
 SPACE = {"height": tuple(range(12)), "colour": ("red", "green", None), "slope": (0.001, 0.01, 0.1, 1.0)}
@@ -137,3 +138,9 @@ def test_a_market_model_is_tuned_by_its_word() -> None:
     assert ("optuna", 2, 4, 4) == (record["strategy"], record["gap"], record["configurations"], len(record["tried"]))
     assert max(record["tried"], key=lambda trial: trial["mean"])["params"] == record["params"]
     assert record["params"].items() <= estimator.get_params().items()
+
+
+class TestKit(TunerTests):
+    """What every tuner promises."""
+
+    tuner = Optuna()
