@@ -286,6 +286,8 @@ class Target(Protocol):
             base rate of the training part.
         of_price: Whether labels are prices. Then the model is trained on the return from the close to the label, and
             its forecast is turned back into a price.
+
+    A target may have a ``unit`` besides: what a label is, in words, which reports show.
     """
 
     name: str

@@ -42,8 +42,8 @@ _ROWS: Final = View(
 )  # fmt: skip
 _FORECAST: Final = View(
     fields=(
-        "as_of", "prediction", "probability", "in_training", *_QUESTION, "model_name", "model_version", "model_id",
-        "rows", "left_out", "path",
+        "as_of", "prediction", "unit", "probability", "in_training", *_QUESTION, "model_name", "model_version",
+        "model_id", "rows", "left_out", "path",
     ),
     columns=(
         Column("as_of", "AS OF"),
@@ -132,20 +132,22 @@ def train(
     missing = _without_data(trainer, data, symbols, timeframes)
     if not registry.repository.born:
         session.say("note", f"this makes a new registry at {registry.url}")
-    results = trainer.train_models_for_all_symbols(
-        symbols or None,
-        timeframes or None,
-        targets or None,
-        horizons or None,
-        models or None,
-        tune,
-        resume=not again,
-        time_budget=budget,
-    )
+    try:
+        results = trainer.train_models_for_all_symbols(
+            symbols or None,
+            timeframes or None,
+            targets or None,
+            horizons or None,
+            models or None,
+            tune,
+            resume=not again,
+            time_budget=budget,
+        )
+    except KeyboardInterrupt:
+        session.say("stopped", "every model that was finished is registered; the same command goes on with the rest")
+        raise
     if promote:
-        for row in results.with_status("trained"):
-            decision = trainer.promote_if_better(str(row.model_name))
-            session.say("promoted" if decision.promoted else "kept", f"{row.model_name}: {decision.reason}")
+        _promote(session, trainer, results)
     if keep is not None:
         gone = sum(not fate.kept for fate in trainer.prune(keep))
         session.say("deleted", f"{gone} old versions; friday-store restore brings them back")
@@ -191,6 +193,19 @@ def _without_data(
     return missing
 
 
+def _promote(session: Session, trainer: MarketDataModelTrainer, results: Results) -> None:
+    """Decide about what was trained, and about what an earlier run that was broken off had no time to decide about."""
+    for row in results:
+        waits = row.status == "trained" or (row.model_id is not None and not _is_decided(session, row.model_id))
+        if waits:
+            decision = trainer.promote_if_better(str(row.model_name), candidate=row.model_id)
+            session.say("promoted" if decision.promoted else "kept", f"{row.model_name}: {decision.reason}")
+
+
+def _is_decided(session: Session, model_id: str) -> bool:
+    return "promotion" in session.registry().get_model_metadata(model_id)["evaluation"]
+
+
 def _teller(session: Session) -> Any:
     """Return what tells people on a terminal of each row; with ``-v`` the trainer's log does."""
 
@@ -227,6 +242,7 @@ def predict(session: Session, /, *, revision: str, data: Path, output: Path | No
     forecast from the newest bar. A model that could run code is used only if you made it or trust it.
     """
     from friday_store.market.prediction import predict as predicted
+    from friday_store.market.targets import unit_of
 
     if output is not None and output.suffix.lower() not in (".csv", ".parquet"):
         raise click.BadParameter("forecasts are written as .csv or .parquet", param_hint="--output")
@@ -239,6 +255,7 @@ def predict(session: Session, /, *, revision: str, data: Path, output: Path | No
     record = {
         **dict.fromkeys(_FORECAST.fields),
         **found.latest,
+        "unit": unit_of(found.latest["target_type"], session.registry().plugins),
         "rows": len(found.frame),
         "left_out": found.left_out,
         "path": None if output is None else str(output),
@@ -255,6 +272,8 @@ def _told(record: Any) -> str:
     when = f"as of {record['as_of']}, {record['forecast_horizon']} {bars} ahead"
     by = f"({record['model_name']}:{record['model_version']})"
     lines = [f"{record['symbol']} {record['timeframe']}, {when}: {what} {by}"]
+    if record["unit"] and record["probability"] is None:
+        lines.append(f"{record['target_type']} is {record['unit']}")
     if record["path"]:
         lines.append(f"wrote {record['rows']} forecasts to {record['path']}")
     return "\n".join(map(clean, lines))

@@ -42,6 +42,12 @@ if TYPE_CHECKING:
     Forecaster = Callable[[Floats, int, Floats | None], Floats]
 
 KNOWN_VALUES: Final = 20
+_UNITS: Final = {
+    "next_close": "the close, a price",
+    "price_direction": "1 for a rise, else 0",
+    "return": "a simple return over all bars ahead, 0.01 for 1 %",
+    "volatility": "the standard deviation of the log returns of the bars ahead, per bar and not annualised",
+}
 
 
 @dataclass
@@ -63,6 +69,11 @@ class CloseTarget:
     labeller: Labeller = field(repr=False)
     forecaster: Forecaster = field(repr=False)
     of_price: bool = False
+
+    @property
+    def unit(self) -> str:
+        """What a label is, in words, for those who read a forecast or a score."""
+        return _UNITS[self.name]
 
     def labels(self, bars: pd.DataFrame, horizon: int) -> Column:
         """Return the label of each bar, NaN where its future is not known."""

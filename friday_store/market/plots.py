@@ -89,23 +89,34 @@ def calibration(actual: Floats, said: Floats, base_rate: float) -> str:
         return _svg(figure)
 
 
-def folds(values: Sequence[float], metric: str, holdout: float, naive: float) -> str:
-    """Return a metric of each walk-forward fold, oldest first, beside the hold-out's and the naive forecast's there."""
+def folds(skills: Sequence[float], holdout: float) -> str:
+    """Return the skill of each walk-forward fold over the naive forecast of its own rows, and that of the hold-out.
+
+    Bars stand on zero, which is the naive forecast; a fold whose skill is not defined has none.
+    """
     with _style():
         figure, axes = _axes(3.6, 3.2)
-        axes.bar(range(1, len(values) + 1), values, color=MODEL, alpha=0.75, width=0.6)
-        for value, colour, name in ((holdout, INK, "hold-out"), (naive, NAIVE, "naive")):
-            axes.axhline(value, color=colour, linewidth=1, linestyle="--", label=name)
-        low, high = min(*values, holdout, naive), max(*values, holdout, naive)
-        room = (high - low) or abs(high) or 1.0
-        axes.set(title=f"{metric} by fold", xlabel="walk-forward fold, oldest first")
-        axes.set(xticks=range(1, len(values) + 1), ylim=(low - 0.4 * room, high + 0.3 * room))
+        places = range(1, len(skills) + 1)
+        colours = [MODEL if skill >= 0 else NAIVE for skill in skills]
+        axes.bar(places, np.nan_to_num(np.asarray(skills)), color=colours, alpha=0.75, width=0.6)
+        axes.axhline(0, color=NAIVE, linewidth=1, label="naive")
+        known = [0.0, *(value for value in (*skills, holdout) if np.isfinite(value))]
+        if np.isfinite(holdout):
+            axes.axhline(holdout, color=INK, linewidth=1, linestyle="--", label="hold-out")
+        room = (max(known) - min(known)) or 1.0
+        axes.set(title="Skill by fold, each over its own naive", xlabel="walk-forward fold, oldest first")
+        axes.set(ylabel="skill (0: as good as naive)", xticks=places)
+        axes.set(ylim=(min(known) - 0.15 * room, max(known) + 0.3 * room))
         axes.legend(fontsize=8, loc="upper right", ncols=2)
         return _svg(figure)
 
 
 def importance(weights: Mapping[str, float]) -> str:
-    """Return the features of the largest weight, by size; weights below zero point to the left."""
+    """Return the features of the largest weight, by size; weights below zero point to the left.
+
+    Weights that are shares of one whole are impurity importances of trees, others coefficients of scaled features.
+    """
+    shares = min(weights.values()) >= 0 and abs(sum(weights.values()) - 1) < 1e-6
     largest = sorted(weights.items(), key=lambda item: abs(item[1]), reverse=True)[:MOST_BARS][::-1]
     with _style():
         figure, axes = _axes(3.6, 3.2)
@@ -113,7 +124,8 @@ def importance(weights: Mapping[str, float]) -> str:
         axes.barh([_short(name) for name, _ in largest], [weight for _, weight in largest], color=colours, alpha=0.8)
         axes.axvline(0, color=SOFT, linewidth=0.8)
         axes.tick_params(axis="y", labelsize=8, length=0)
-        axes.set(title="What it looks at", xlabel="weight of the feature")
+        meaning = "share of the impurity taken away" if shares else "coefficient, features standardised"
+        axes.set(title="What it looks at", xlabel=meaning)
         return _svg(figure)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +19,8 @@ from friday_store.errors import FridayStoreError
 from friday_store.market import plots
 from friday_store.market.files import write_whole
 from friday_store.market.holdout import HoldOut, recorded_data
-from friday_store.market.leaderboard import QUESTION, folds, leaderboard
+from friday_store.market.leaderboard import QUESTION, fold_skills, leaderboard
+from friday_store.market.targets import unit_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from friday_store.registry import ModelRegistry
 
     Row = Mapping[str, Any]
+    Read = Callable[[Row], pd.DataFrame]
 
 _STYLE: Final = """
 :root { color-scheme: light; }
@@ -60,11 +62,12 @@ section { margin-top: 1.5rem; padding-top: 1.25rem; border-top: 1px solid #e4e7e
 """
 _SKILL: Final = (
     "Skill is the part of the naive forecast's error that a model takes away, on rows that it had not seen: 1 is "
-    "perfect, 0 is as good as naive. The best of several is partly the luckiest; the folds tell how steady it is."
+    "perfect, 0 is as good as naive. It is of the squared error, or for a direction of the balanced accuracy. "
+    "The best of several is partly the luckiest; the folds tell how steady it is (mean ± standard deviation)."
 )
 _POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _NONE: Final = "&ndash;"
-_NUMBERS: Final = ("skill", "score", "naive", "folds", "tried", "rows", "jobs")
+_NUMBERS: Final = ("skill", "score", "naive", "skill in folds", "tried", "rows", "jobs")
 _MINOR: Final = ("version", "metric", "rows", "tried", "rank")
 
 
@@ -97,6 +100,7 @@ def write_report(
     board = leaderboard(registry, **question)
     groups = [rows for _, rows in board.groupby(list(QUESTION), sort=False)]
     made = registry.repository.settings.clock().strftime("%Y-%m-%d %H:%M UTC")
+    read = _reader(directory)
     better = sum(rows["skill"].max() > 0 for rows in groups)
     parts = [
         f"<h1>{escape(title)}</h1>",
@@ -105,7 +109,7 @@ def write_report(
         f"<p class=soft>{_SKILL}</p>",
         _board(groups),
         *([_untrained(results)] if results is not None else []),
-        *(_section(registry, directory, rows, place) for place, rows in enumerate(groups, 1)),
+        *(_section(registry, read, rows, place) for place, rows in enumerate(groups, 1)),
     ]
     write_whole(Path(path), _page(title, "\n".join(parts)).encode())
     return Path(path)
@@ -150,11 +154,28 @@ def _board(groups: Sequence[pd.DataFrame]) -> str:
     return _table(rows) if rows else "<p>No market model is registered.</p>"
 
 
-def _section(registry: ModelRegistry, directory: Path, rows: pd.DataFrame, place: int) -> str:
+def _reader(directory: Path) -> Read:
+    """Return what finds the data of a record again, and reads those of one symbol once for all questions about it."""
+    last: dict[str, pd.DataFrame] = {}
+
+    def read(record: Row) -> pd.DataFrame:
+        digest = str(record["training_data"].get("digest"))
+        if digest not in last:
+            found = recorded_data(record, directory)
+            last.clear()
+            last[digest] = found
+        return last[digest]
+
+    return read
+
+
+def _section(registry: ModelRegistry, read: Read, rows: pd.DataFrame, place: int) -> str:
     best = rows.iloc[0]
     record = registry.get_model_metadata(best["model_id"])
+    unit = unit_of(best["target_type"], registry.plugins)
+    meant = f"{best['target_type']} is {unit}. " if unit else ""
     about = (
-        f"Best: {best['model_name']}:{best['model_version']}, {best['metric']} {_number(best['score'])} against "
+        f"{meant}Best: {best['model_name']}:{best['model_version']}, {best['metric']} {_number(best['score'])} against "
         f"{_number(best['naive'])} of the naive forecast ({record['evaluation'].get('baseline', '')}), "
         f"on {best['test_rows']} rows from {best['test_first'][:10]} to {best['test_last'][:10]}."
     )
@@ -168,7 +189,7 @@ def _section(registry: ModelRegistry, directory: Path, rows: pd.DataFrame, place
             "version": escape(row["model_version"]),
             "score": _number(row["score"]),
             "naive": _number(row["naive"]),
-            "folds": _NONE if math.isnan(row["fold_mean"]) else f"{row['fold_mean']:.4g} ± {row['fold_std']:.2g}",
+            "skill in folds": _NONE if math.isnan(row["fold_skill"]) else _spread(row),
             "tried": str(row["tried"]),
             "production": "yes" if row["production"] else "",
         }
@@ -176,16 +197,16 @@ def _section(registry: ModelRegistry, directory: Path, rows: pd.DataFrame, place
     ]
     return (
         f"<section id=q{place}><h2>{escape(_question(best))}</h2><p class=soft>{escape(about)}</p>{told}"
-        f"{_table(listed)}{_plots(registry, directory, record, best)}</section>"
+        f"{_table(listed)}{_plots(registry, read, record, best)}</section>"
     )
 
 
-def _plots(registry: ModelRegistry, directory: Path, record: Row, best: pd.Series[Any]) -> str:
+def _plots(registry: ModelRegistry, read: Read, record: Row, best: pd.Series[Any]) -> str:
     """Return the plots of one model; a model or data that cannot be had are said to be so."""
     pictures: list[tuple[str, str]] = []
     problem = ""
     try:
-        holdout = HoldOut.of(recorded_data(record, directory), [record], registry.plugins)
+        holdout = HoldOut.of(read(record), [record], registry.plugins)
         said = holdout.forecast(registry.load_model(record["model_id"]), record)
         actual = holdout.truth.to_numpy(dtype="float64")
     except FridayStoreError as error:
@@ -195,9 +216,8 @@ def _plots(registry: ModelRegistry, directory: Path, record: Row, best: pd.Serie
             pictures.append(("Calibration", plots.calibration(actual, said, float(actual.mean()))))
         else:
             pictures.append(("Forecasts against truth", _truth(holdout, actual, said)))
-    values = folds(record, best["metric"])
-    if values:
-        pictures.append(("Fold scores", plots.folds(values, best["metric"], best["score"], best["naive"])))
+    if skills := fold_skills(record):
+        pictures.append(("Fold scores", plots.folds(skills, best["skill"])))
     if record["feature_importance"]:
         pictures.append(("Feature importance", plots.importance(record["feature_importance"])))
     images = "".join(f'<img alt="{escape(name)}" src="{_embedded(svg)}">' for name, svg in pictures)
@@ -223,6 +243,10 @@ def _untrained(results: Results) -> str:
     ]
     told = f"<h2>The run</h2><p>{escape(repr(results)[len('<Results: ') : -1])}</p>"
     return f"<section>{told}{_table(rows) if rows else ''}</section>"
+
+
+def _spread(row: Mapping[Any, Any]) -> str:
+    return f"{row['fold_skill']:+.3f} ± {row['fold_skill_std']:.2g}"
 
 
 def _question(row: Row | pd.Series[Any]) -> str:

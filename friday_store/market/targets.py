@@ -91,6 +91,14 @@ def find_target(target: PredictionTarget | str | Target, plugins: Any = None) ->
     return there[name]
 
 
+def unit_of(target: str, plugins: Any = None) -> str:
+    """Return in words what a label of the target of that name is; empty where it does not say, or is not installed."""
+    try:
+        return str(getattr(find_target(target, plugins), "unit", ""))
+    except InvalidValueError:
+        return ""
+
+
 def target_name(target: Target) -> PredictionTarget | str:
     """Return the name of a target: a member of the enumeration where it is a built-in one."""
     return PredictionTarget(target.name) if target.name in BUILT_IN else target.name

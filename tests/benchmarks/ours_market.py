@@ -2,6 +2,8 @@
 
 The bare loop is joblib over the same estimators, on features and labels that were made before: it reads nothing, scores
 nothing, keeps nothing. Ours reads the files, makes features and labels, splits, fits, scores, serializes and registers.
+Both are measured by the wall and in processor time, of this process and of the workers: on a machine that others use
+the wall tells of them, 1.14 to 1.58 in three rounds of which the processor time said 1.08, 1.08 and 1.17.
 """
 
 from __future__ import annotations

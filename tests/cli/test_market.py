@@ -55,12 +55,21 @@ def test_train_promotes_and_reports(market: Path, run: Run) -> None:
     assert "ACME 1d return, 2 bars ahead" in page
 
 
+def test_train_decides_about_what_an_earlier_run_did_not(market: Path, run: Run) -> None:
+    """What was registered without a decision, as by a run that was broken off, is decided about once."""
+    run(*ASKED)
+    told = [run(*ASKED, "--promote").stderr.count("on the same") for _ in range(2)]
+    assert [2, 0] == told
+
+
 def test_predict_says_what_comes_and_writes_it(market: Path, run: Run) -> None:
     """The newest bar's forecast is shown, as of its time; a file of either format holds all; none is overwritten."""
     asked = ("predict", "-R", "market", "ACME_1d_price_direction_1_ridge", "acme.csv")
     found = json.loads(run(*asked, "--json").stdout)
     assert ("2020-10-26T00:00:00", 251, 49) == (found["as_of"], found["rows"], found["left_out"])
     assert "a rise with probability" in run(*asked, "--format", "human").stdout
+    amount = run("predict", "-R", "market", "ACME_1d_return_1_ridge", "acme.csv", "--format", "human").stdout
+    assert "return is a simple return over all bars ahead, 0.01 for 1 %" in amount
     for name in ("out.csv", "out.parquet"):
         assert 0 == run(*asked, "-o", name).exit_code
         frame = pd.read_csv(name, index_col="date") if name == "out.csv" else pd.read_parquet(name)

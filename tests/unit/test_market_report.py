@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import sys
@@ -14,7 +15,7 @@ import pytest
 from friday_store.errors import InvalidValueError, PluginError
 from friday_store.market import MarketDataModelTrainer, plots
 from friday_store.market.features import prepare_ohlcv, write_processed
-from friday_store.market.leaderboard import folds
+from friday_store.market.leaderboard import fold_skills, folds
 from friday_store.market.results import ResultRow, Results
 
 if TYPE_CHECKING:
@@ -49,12 +50,16 @@ def test_the_leaderboard_ranks_within_each_question(trainer: MarketDataModelTrai
     board = trainer.leaderboard()
     assert (6, [1, 2] * 3) == (len(board), list(board["rank"]))
     assert (board["fold_std"] > 0).all()
-    assert 3 == len(folds(registry.get_model_metadata("X_1d_volatility_2_ridge"), "rmse"))
+    ridge = registry.get_model_metadata("X_1d_volatility_2_ridge")
+    assert 3 == len(folds(ridge, "rmse")) == len(fold_skills(ridge))
+    for own, fold in zip(fold_skills(ridge), ridge["evaluation"]["walk_forward"]["folds"], strict=True):
+        assert own == pytest.approx(1 - fold["metrics"]["mse"] / fold["metrics"]["baseline_mse"])
     for _, rows in board.groupby("target_type"):
         assert rows["skill"].is_monotonic_decreasing
     for row in board.to_dict("records"):
         metrics = registry.get_model_metadata(row["model_id"])["metrics"]
-        assert (metrics["skill"], metrics[row["metric"]]) == (row["skill"], row["score"])
+        skill = "skill_balanced_accuracy" if row["metric"] == "balanced_accuracy" else "skill"
+        assert (metrics[skill], metrics[row["metric"]]) == (row["skill"], row["score"])
     assert list(board.loc[board["production"], "model_name"]) == [
         name for name in ("X_1d_volatility_2_ridge",) if "production" in registry.get_model_metadata(name)["aliases"]
     ]
@@ -78,6 +83,7 @@ def test_the_report_stands_alone_and_escapes_all(trainer: MarketDataModelTrainer
     for name in ("Calibration", "Forecasts against truth", "Feature importance"):
         assert f'alt="{name}"' in page
     assert 3 == page.count("<section id=q")
+    assert "volatility is the standard deviation of the log returns" in page
     assert "Promotion to production: rmse" in page or "Best: X_1d_volatility_2_lasso" in page
 
 
@@ -107,7 +113,7 @@ def test_plots_are_the_same_bytes_again_and_draw_any_text() -> None:
     """The same numbers give the same SVG; mathtext in a name, one row, or equal values are no obstacle."""
     y, p = np.array([0.0, 1.0, 1.0, 0.0]), np.array([0.4, 0.6, 0.5, 0.5])
     drawn = [
-        (plots.calibration(y, p, 0.5), plots.truth(y, p, NASTY), plots.folds([0.5, 0.5], "f1", 0.5, 0.5),
+        (plots.calibration(y, p, 0.5), plots.truth(y, p, NASTY), plots.folds([0.5, -0.5, math.nan], 0.5),
          plots.importance({NASTY: 0.1, "b": -0.2}))
         for _ in range(2)
     ]  # fmt: skip
