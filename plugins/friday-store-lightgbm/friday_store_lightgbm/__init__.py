@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from friday_store import Part, SerializationError, hookimpl
@@ -28,6 +30,7 @@ _FITTED: Final = (
     "_n_features", "_n_features_in", "_n_classes", "_objective", "_best_iteration", "_fitted_with_feature_names",
     "_class_weight",
 )  # fmt: skip
+_OPENED: Final = "/proc/self/fd"
 _TOGETHER: Final = 64 << 10
 _CLASSES: Final = "biufUO"
 
@@ -51,7 +54,7 @@ class Lightgbm:
             raise SerializationError(f"a {type(model).__qualname__} is neither a Booster nor an estimator of LightGBM")
         booster, said = (model, {}) if type(model).__name__ == "Booster" else _taken_apart(model)
         head = {"class": type(model).__name__, "best_iteration": int(booster.best_iteration), **said}
-        text = booster.model_to_string(num_iteration=-1).encode()
+        text = _text(booster)
         return [Part("estimator", json.dumps(head, sort_keys=True).encode()), *_parts(memoryview(text))]
 
     def load(self, parts: Mapping[str, memoryview], format: int) -> Any:  # noqa: A002 - the recorded word
@@ -94,6 +97,23 @@ class Lightgbm:
 def register_serializers() -> list[Lightgbm]:
     """Add the format."""
     return [Lightgbm()]
+
+
+def _text(booster: Any) -> bytes:
+    """Return the model's text.
+
+    Asked for a string of over 1 MiB, LightGBM makes it twice, to know its size; a file it writes once. So it is given
+    one in memory, where the system has such.
+    """
+    if not hasattr(os, "memfd_create") or not Path(_OPENED).is_dir():
+        return bytes(booster.model_to_string(num_iteration=-1).encode())
+    handle = os.memfd_create("lightgbm")
+    try:
+        booster.save_model(f"{_OPENED}/{handle}", num_iteration=-1)
+        with open(handle, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(handle)
 
 
 def _taken_apart(model: Any) -> tuple[Any, dict[str, Any]]:

@@ -113,7 +113,8 @@ def _raw(model: Any) -> bytearray:
     from sklearn.exceptions import NotFittedError
 
     if type(model).__name__ == "Booster":
-        return bytearray(model.save_raw("ubj"))
+        plain: bytearray = model.save_raw("ubj")
+        return plain
     try:
         booster = model.get_booster()
     except NotFittedError as error:
@@ -123,9 +124,10 @@ def _raw(model: Any) -> bytearray:
     kind = next((kind for kind, name in _KINDS.items() if name[3:] in type(model).__name__), "regressor")
     booster.set_attr(**{_OURS: ours, _THEIRS: json.dumps({"_estimator_type": kind})})
     try:
-        return bytearray(booster.save_raw("ubj"))
+        marked: bytearray = booster.save_raw("ubj")
     finally:
         booster.set_attr(**{_OURS: None, _THEIRS: None})
+    return marked
 
 
 def _plain(name: str, value: Any) -> Any:
