@@ -113,7 +113,7 @@ class ModelMetric(Base):
     """One observation of one metric; ``value`` is None for what is not a number, ``latest`` 1 for the newest."""
 
     __tablename__ = "model_metrics"
-    __table_args__ = (Index("version_by_metric", "name", "value", "version_id", **_where("latest = 1")),)
+    __table_args__ = (Index("version_by_metric", "name", "value", "version_id", "latest", **_where("latest = 1")),)
 
     version_id: Mapped[int] = mapped_column(ForeignKey("model_metadata.id"), type_=BigInteger, primary_key=True)
     name: Mapped[str] = mapped_column(Text, primary_key=True)

@@ -8,7 +8,9 @@ that the disk has changed.
 
 The indexes are those that the package's own questions walk: ``model_by_precedence`` in the order of every listing,
 ``version_by_metric`` for the best by a metric, ``version_by_status`` for the few that are not as they were born. The
-second costs 5 % of a bulk registration and takes the best of 100,000 versions from 150 ms to 0.2.
+second costs 5 % of a bulk registration and takes the best of 100,000 versions from 150 ms to 0.2; ``latest`` stands in
+it, though it is always 1 there, so that SQLite need not look at the table to see that (to count a bound of a metric up
+to 4,000 versions takes 6.8 ms of processor time without it, and 0.25 with it).
 
 The views for people stand in :mod:`friday_store.index.views`.
 
@@ -21,7 +23,7 @@ from __future__ import annotations
 
 from typing import Final
 
-VERSION: Final = 4
+VERSION: Final = 5
 
 TABLES: Final = (
     """CREATE TABLE model_metadata (
@@ -64,7 +66,7 @@ TABLES: Final = (
   latest SMALLINT NOT NULL,
   PRIMARY KEY (version_id, name, position)
 ) WITHOUT ROWID""",
-    "CREATE INDEX version_by_metric ON model_metrics (name, value, version_id) WHERE latest = 1",
+    "CREATE INDEX version_by_metric ON model_metrics (name, value, version_id, latest) WHERE latest = 1",
     """CREATE TABLE model_parents (
   version_id BIGINT NOT NULL REFERENCES model_metadata (id),
   position INTEGER NOT NULL,

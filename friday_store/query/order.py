@@ -31,7 +31,7 @@ _NUMBER: Final = (
 _TEXT: Final = "CASE WHEN json_type(m.details, ?) = 'text' THEN json_extract(m.details, ?) END"
 _METRIC: Final = (
     "(SELECT o.value FROM model_metrics o WHERE o.version_id = m.id AND o.name = ? AND o.latest = 1 "
-    "AND o.value IS NOT NULL)"
+    "AND +o.value IS NOT NULL)"
 )
 
 

@@ -28,6 +28,8 @@ WIDE: Final = 4000
 SHARE: Final = 50
 _WIDEST: Final = 5 * WIDE
 _CHUNK: Final = 500
+_VALUES: Final = "(SELECT version_id AS id, name, value FROM model_metrics WHERE latest = 1)"
+_LOOKING: Final = re.compile(r"\bm\.(?!id\b)")
 _TOGETHER: Final = {
     "tag": ("d.tag", "SELECT d.version_id FROM model_tags d WHERE "),
     "parent": ("d.parent", "SELECT d.version_id FROM model_parents d WHERE "),
@@ -149,23 +151,30 @@ class _Search:
         """Go through the values of the metric that comes first in the order, then through what has none."""
         name = self._order.keys[0].field.name
         bounds = [part for part in self._parts if _bounds(part, name)]
-        source = "model_metrics x CROSS JOIN model_metadata m"  # in this order, without a choice for SQLite
-        having = [Sql("m.id = x.version_id AND x.name = ? AND x.latest = 1 AND x.value IS NOT NULL", (name,))]
-        having += [compared("x.value", part) for part in bounds if isinstance(part, Compare)]
+        rest = [part for part in self._parts if part not in bounds]
+        one, source, linked = "m", f"{_VALUES} m", ""
+        if self._looks(rest, self._order.columns()[1:]):
+            one, source, linked = "x", f"{_VALUES} x CROSS JOIN model_metadata m", "m.id = x.id AND "  # in this order
+        having = [Sql(f"{linked}{one}.name = ? AND {one}.value IS NOT NULL", (name,))]
+        having += [compared(f"{one}.value", part) for part in bounds if isinstance(part, Compare)]
         found: list[tuple[Any, ...]] = []
         if start is None or start[0][0] is not None:
-            rest = [part for part in self._parts if part not in bounds]
-            found = self._asked(source, having, rest, start, first="x.value", last="x.version_id")
+            found = self._asked(source, having, rest, start, first=f"{one}.value", last=f"{one}.id")
             start = None
         if bounds or (self._limit is not None and len(found) >= self._limit):
             return found
         without = Sql(
             "NOT EXISTS (SELECT 1 FROM model_metrics x WHERE x.version_id = m.id AND x.name = ? AND x.latest = 1 "
-            "AND x.value IS NOT NULL)",
+            "AND +x.value IS NOT NULL)",  # + : by the version, not by the value
             (name,),
         )
         left = None if self._limit is None else self._limit - len(found)
         return found + self._asked("model_metadata m", [without], self._parts, start, limit=left)
+
+    def _looks(self, parts: list[Tree], columns: Sequence[tuple[Sql, bool, bool]]) -> bool:
+        """Whether conditions or an order look at more of a version's row than its number."""
+        texts = [condition(part, self._resolve).text for part in parts] + [term.text for term, _, _ in columns]
+        return any(_LOOKING.search(text) for text in texts)
 
     def _asked(
         self,

@@ -2,11 +2,13 @@
 
 Makes the registry in FOLDER unless it is there (two hundred versions of each model, in transactions of ten thousand),
 then asks each question again and again, warm, in one process, and writes milliseconds of processor
-time (the best) and of the clock (median and worst); on a busy machine the first says more.
+time (the best) and of the clock (best, median and worst); on a busy machine the first says more. Where
+``FRIDAY_STORE_INDEX`` names a server, its times by the clock follow in the same line, asked in turn with the file's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import statistics
 import sys
@@ -104,19 +106,41 @@ def main() -> None:
     """Make the registry, ask, and print."""
     count = int(sys.argv[1]) if sys.argv[1:] else 100_000
     folder = Path(sys.argv[2] if sys.argv[2:] else f"queries-{count}")
-    with ModelOperations(folder, plugins=Plugins(()), actor="bench") as registry:
-        if not registry.repository.born:
-            sys.stdout.write(f"made {make(registry, count):,.0f} versions a second\n")
-        for what, ask in questions(registry).items():
+    server = os.environ.get("FRIDAY_STORE_INDEX")
+    with contextlib.ExitStack() as held:
+        places: list[str | Path] = [(folder / "index.db").absolute(), *([server] if server else [])]
+        registries = [
+            held.enter_context(ModelOperations(folder, plugins=Plugins(()), actor="bench", index=place))
+            for place in places
+        ]
+        if not registries[0].repository.born:
+            sys.stdout.write(f"made {make(registries[0], count):,.0f} versions a second\n")
+        for registry in registries:
+            start = time.perf_counter()
+            registry.model_names()
+            sys.stdout.write(f"{registry.repository.index.place}: ready in {time.perf_counter() - start:.1f} s\n")
+        for what in questions(registries[0]):
+            asks = [questions(registry)[what] for registry in registries]
+            lines = measured(asks)
+            sys.stdout.write(f"{'   '.join(lines)}  {what}\n")
+
+
+def measured(asks: list[Callable[[], object]]) -> list[str]:
+    """Ask the same in several places, in turn, and return what it takes in each."""
+    for ask in asks:
+        ask()
+    busy: list[list[float]] = [[] for _ in asks]
+    taken: list[list[float]] = [[] for _ in asks]
+    for _ in range(15):
+        for place, ask in enumerate(asks):
+            start, spent = time.perf_counter(), time.process_time()
             ask()
-            busy, taken = [], []
-            for _ in range(15):
-                start, spent = time.perf_counter(), time.process_time()
-                ask()
-                busy.append(1000 * (time.process_time() - spent))
-                taken.append(1000 * (time.perf_counter() - start))
-            times = f"{min(busy):8.2f} {statistics.median(taken):8.2f} {max(taken):8.2f}"
-            sys.stdout.write(f"{times}  {what}\n")
+            busy[place].append(1000 * (time.process_time() - spent))
+            taken[place].append(1000 * (time.perf_counter() - start))
+    return [
+        f"{min(used):8.2f} {min(clock):8.2f} {statistics.median(clock):8.2f} {max(clock):8.2f}"
+        for used, clock in zip(busy, taken, strict=True)
+    ]
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ _OLDEST: Final = 140_000
 _MANY: Final = 5000
 _SESSION: Final = """
 SET search_path TO {schema}, pg_catalog; SET synchronous_commit TO off; SET jit TO off;
+SET random_page_cost TO 1.1;
 SET client_min_messages TO warning; SET statement_timeout TO 0; SET idle_in_transaction_session_timeout TO 0
 """
 _WRITING: Final = """
