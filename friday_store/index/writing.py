@@ -95,6 +95,8 @@ class Writer:
         """
         self._lost = 0
         self._remove(connection, moves)
+        for bereft in self._unnoted(connection, moves):
+            self._note(connection, bereft, [], lossy=lossy)
         ids: dict[tuple[str, str], int] = {}
         self._insert_versions(connection, moves.births("versions"), fresh, ids, lossy=lossy)
         for some in batched(moves.births("tags"), _BATCH):
@@ -155,6 +157,16 @@ class Writer:
             for table in ("model_tags", "model_metrics", "model_parents", "model_notes"):
                 connection.execute(f"DELETE FROM {table} WHERE version_id = ?", (version,))  # noqa: S608 - fixed names
             connection.execute("DELETE FROM model_metadata WHERE id = ?", (version,))
+
+    @staticmethod
+    def _unnoted(connection: Any, moves: Moves) -> list[int]:
+        """Remove notes whose versions stay, as a mirror does, and return these versions."""
+        found: dict[int, None] = {}
+        for ref in moves.deaths("notes"):
+            if (version := _version_id(connection, {}, ref.model, ref.name)) is not None:
+                connection.execute("DELETE FROM model_notes WHERE version_id = ? AND digest = ?", (version, ref.leaf))
+                found[version] = None
+        return list(found)
 
     def _note(self, connection: Any, version: int, digests: list[bytes], *, lossy: bool) -> None:
         """Fold a version anew with its new notes; a note may come late, from another machine."""

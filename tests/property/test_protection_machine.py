@@ -140,6 +140,9 @@ class ProtectionMachine(RuleBasedStateMachine):
     @rule(who=SIDES, how=st.sampled_from(sorted(SYNCS)))
     def push(self, who: str, how: str) -> None:
         """Push, by every force there is; and a rehearsal says the same."""
+        if how == "lease":  # refused where what was seen last is not known any more
+            self.tried(lambda: self.registries[who].push("hub", **SYNCS[how]))
+            return
         rehearsed = self.registries[who].push("hub", dry_run=True, **SYNCS[how])
         assert rehearsed == self.registries[who].push("hub", **SYNCS[how])
 

@@ -261,3 +261,18 @@ def test_a_parent_that_comes_after_its_child_arrives_whole(tmp_path: Path) -> No
     assert [] == shared.fsck()
     assert 7 == report.objects  # two arrays, one description that both share, two artifacts, two manifests
     np.testing.assert_array_equal(weights(0), shared.load_model("m:1.0.0"))
+
+
+def test_a_mirror_takes_notes_away_once(pair: tuple[ModelRegistry, ModelRegistry], tmp_path: Path) -> None:
+    """A note that the mirrored registry lacks is gone from the log and from every index, and is not removed again."""
+    mine, laptop = pair
+    laptop.log_metrics("m:1.0.0", {"loss": 7.0})
+    laptop.push("origin")
+    with ModelRegistry(tmp_path / "shared") as shared:
+        assert {"loss": 7.0} == shared.get_model_metadata("m:1.0.0")["metrics"]
+        mine.mirror(["shared"])
+        assert {"loss": 0.0} == shared.get_model_metadata("m:1.0.0")["metrics"]
+        assert refs(mine) == refs(shared)
+        mine.mirror(["shared"])
+        assert refs(mine) == refs(shared)
+        assert [] == shared.fsck()
