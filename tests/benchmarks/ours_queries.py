@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -27,9 +28,7 @@ _ASKED: Final = {
 
 def queries(setting: Setting) -> Round:
     """Ask a registry that is made on first use and kept in the cache."""
-    registry = ModelOperations(Path(setting.cache, f"crowd-{setting.crowd}"), plugins=Plugins(()), actor="bench")
-    if not registry.repository.born:
-        make(registry, setting.crowd)
+    registry = _opened(_made(setting))
     asked = {what: questions(registry)[question] for what, question in _ASKED.items()}
     for ask in asked.values():
         ask()
@@ -39,6 +38,22 @@ def queries(setting: Setting) -> Round:
         return {what: median_of(ask, 15) for what, ask in asked.items()}
 
     return measure
+
+
+def _made(setting: Setting) -> Path:
+    """Return the folder of the registry in the cache; one that was not finished is not there."""
+    folder = Path(setting.cache, f"crowd-{setting.crowd}")
+    if not folder.exists():
+        unfinished = folder.with_suffix(".part")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        with _opened(unfinished) as registry:
+            make(registry, setting.crowd)
+        unfinished.rename(folder)
+    return folder
+
+
+def _opened(folder: Path) -> ModelOperations:
+    return ModelOperations(folder, plugins=Plugins(()), actor="bench")
 
 
 def imports(setting: Setting) -> Round:
