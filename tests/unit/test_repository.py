@@ -262,7 +262,7 @@ def test_digests(repository: Repository, versions: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("mm", "did you mean 'm'"), ("zzz", "no model 'zzz'"), ("m:9.9.9", "1.4.0"), ("m@nowhere", "2.0.0"),
+        ("mm", "did you mean 'm'"), ("zzz", "no model 'zzz'"), ("m:9.9.9", "1.4.0"), ("m@nowhere", "it has production"),
         ("m:^3", "2.0.0"), ("m~9", "goes up 9"), ("m@{2020-01-01}", "nothing answers"), ("0123456789", "no "),
         ("m@team/x@{2026-05-02}", "nothing answers"),
     ],
