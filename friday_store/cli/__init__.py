@@ -73,7 +73,7 @@ TABLE: Final[Table] = {
         "fsck": (f"{_HERE}.fsck:fsck", "Check and repair what is stored."),
         "prune": (f"{_HERE}.gc:prune", "Forget versions by rule."),
         "gc": (f"{_HERE}.gc:gc", "Erase what no name needs."),
-        "protect": (f"{_HERE}.protect:protect", "Keep names from moving by accident."),
+        "protect": (f"{_HERE}.protect:protect", "Keep names from moving."),
         "index": (f"{_HERE}.index:index", "Show or move the SQL index."),
         "doctor": (f"{_HERE}.care:doctor", "Check the installation."),
         "trust": (f"{_HERE}.trust:trust", "List, add and remove what may run code."),

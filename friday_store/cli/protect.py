@@ -33,7 +33,7 @@ _APPEND_ONLY: Final = click.option(
 )
 @click.pass_context
 def protect(ctx: click.Context) -> None:
-    """Keep names from moving by accident.
+    """Keep names from moving.
 
     A protected alias is made, moved and removed only by alias --override and rollback --override, and the log says so.
     It holds in this registry, for everybody who writes to it, by a push too, and is not copied to others.

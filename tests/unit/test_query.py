@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import importlib
 import io
 import logging
@@ -451,13 +452,15 @@ def test_a_question_without_end_is_stopped(tmp_path: Path, place: str) -> None:
     with ModelOperations(url, plugins=Plugins(()), actor="ann") as registry:
         registry.register_model([1], "m")
         before = signal.signal(signal.SIGALRM, ring)
+        gc.disable()  # Python drops what is raised while a callback of its garbage collector runs; hypothesis sets one
         try:
             for asked_for in ("count(*) FROM n", "x FROM n"):
                 signal.setitimer(signal.ITIMER_REAL, 0.2)
                 with pytest.raises(_RungError):
-                    registry.select(ENDLESS + asked_for, most=1 << 40)
+                    registry.select(ENDLESS + asked_for, most=20_000_000)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
+            gc.enable()
             signal.signal(signal.SIGALRM, before)
         with pytest.raises(InvalidValueError, match=r"within 0\.1 seconds"):
             registry.select(f"{ENDLESS}count(*) FROM n", timeout=0.1)

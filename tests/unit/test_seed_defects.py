@@ -229,7 +229,8 @@ def test_seed_defect_12_the_best_passes_over_nan_and_is_a_model(registry: ModelR
         registry.register_model({"value": str(value)}, "m", metrics={"accuracy": value})
     registry.register_model({"value": "none"}, "m")
     record = ModelOperations(registry).find_best_model("m", "accuracy")
-    assert (dict, "1.0.2") == (type(record), record["model_version"])
+    assert isinstance(record, dict)
+    assert "1.0.2" == record["model_version"]
     assert {"value": "0.7"} == ModelLoader(registry).load_best_model("m", "accuracy")
 
 
