@@ -465,7 +465,7 @@ from friday_store.plugins import Plugins
 from friday_store.registry import ModelRegistry
 data, registry, horizons, *symbols = sys.argv[1:]
 trainer = MarketDataModelTrainer(data, registry=ModelRegistry(registry, plugins=Plugins(())), min_rows=20)
-targets = ["return", "price_direction"]
+targets = ["return", "volatility"]
 rows = trainer.train_models_for_all_symbols(symbols, "1d", targets, list(range(1, int(horizons) + 1)), "linear")
 print(len(rows.with_status("trained")))
 """
