@@ -38,7 +38,7 @@ def members(data: memoryview, *, checked: bool = True) -> dict[str, memoryview]:
         SerializationError: It is no such archive, a member is compressed, encrypted or damaged, or two have one name.
     """
     try:
-        with zipfile.ZipFile(io.BufferedReader(_View(data))) as archive:
+        with zipfile.ZipFile(io.BufferedReader(View(data))) as archive:
             infos = [info for info in archive.infolist() if not info.is_dir()]
     except _DAMAGE as error:
         raise SerializationError(f"not a ZIP archive: {error}") from error
@@ -57,6 +57,37 @@ def written(members: Mapping[str, Block]) -> Iterator[Block]:
                 member.write(data)
             yield from target.taken()
     yield from target.taken()
+
+
+class View(io.RawIOBase):
+    """A buffer as a file to read, without a copy of it."""
+
+    def __init__(self, data: memoryview) -> None:
+        super().__init__()
+        self._data, self._at = data, 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, target: Any) -> int:
+        """Fill a buffer from here on, as far as there is something; return how many bytes."""
+        some = self._data[self._at : self._at + len(target)]
+        target[: len(some)] = some
+        self._at += len(some)
+        return len(some)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place, which may lie behind the end; OSError before the beginning."""
+        place = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: len(self._data)}[whence]
+        if place < 0:
+            raise OSError("before the beginning")
+        self._at = place
+        return place
 
 
 def _member(data: memoryview, info: zipfile.ZipInfo, *, checked: bool) -> memoryview:
@@ -101,30 +132,3 @@ class _Blocks:
     def taken(self) -> list[Block]:
         blocks, self._blocks = list(self._blocks.values()), {}
         return blocks
-
-
-class _View(io.RawIOBase):
-    """A buffer as a file to read."""
-
-    def __init__(self, data: memoryview) -> None:
-        super().__init__()
-        self._data, self._at = data, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def readinto(self, target: Any) -> int:
-        some = self._data[self._at : self._at + len(target)]
-        target[: len(some)] = some
-        self._at += len(some)
-        return len(some)
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        place = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: len(self._data)}[whence]
-        if place < 0:
-            raise OSError("before the beginning")
-        self._at = place
-        return place

@@ -18,13 +18,13 @@ Everything else, also a compressed joblib file, is ``file``: opaque bytes.
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import zipfile
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
+from friday_store.archive import View
 from friday_store.serializer import FILE
 
 _HEADER_CAP: Final = 100 << 20
@@ -46,39 +46,12 @@ def detect(data: memoryview) -> str:
     return FILE
 
 
-class _View(io.RawIOBase):
-    """A buffer as a file to read, without a copy of it."""
-
-    def __init__(self, data: memoryview) -> None:
-        self._data = data
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = max(0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self._data)}[whence])
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def readinto(self, target: Any) -> int:
-        piece = self._data[self._at : self._at + len(target)]
-        target[: len(piece)] = piece
-        self._at += len(piece)
-        return len(piece)
-
-
 def _members(data: memoryview) -> list[str]:
     """Return the names in a zip archive; none where it is no archive."""
     if bytes(data[:4]) not in (b"PK\x03\x04", b"PK\x05\x06"):
         return []
     try:
-        with zipfile.ZipFile(_View(data)) as archive:
+        with zipfile.ZipFile(View(data)) as archive:
             return archive.namelist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
         return []

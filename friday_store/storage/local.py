@@ -15,7 +15,6 @@ from __future__ import annotations
 import builtins
 import contextlib
 import errno
-import fcntl
 import os
 import secrets
 import stat
@@ -372,15 +371,6 @@ def _entry(child: os.DirEntry[str]) -> Entry | None:
 def _wait(handle: int) -> None:
     deadline = time.monotonic() + _TURN
     pause = 0.0005
-    while time.monotonic() < deadline:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(pause)
-            pause = min(pause * 1.5, 0.01)
-        except OSError as error:
-            if error.errno in (errno.ENOLCK, errno.EOPNOTSUPP):
-                return
-            raise
-        else:
-            return
+    while time.monotonic() < deadline and lock(handle) is False:
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.01)

@@ -1,5 +1,6 @@
-"""Object stores that run on this machine, as fixtures: one server for each worker, a fresh bucket for each test.
+"""Object stores, a database and a browser that run on this machine, as fixtures.
 
+One server for each worker, a fresh bucket for each test.
 ``s3`` and ``gcs`` go to the server; ``s3_proxied`` and ``gcs_proxied`` through a proxy of the test's own;
 ``s3_unconditional`` and ``gcs_unconditional`` ignore preconditions, so that every writer of a name wins.
 """
@@ -7,6 +8,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -92,19 +94,33 @@ def postgres() -> Iterator[PostgresServer]:
     try:
         from tests.servers.postgres import PostgresServer, programs
     except ImportError:
-        _untested("there is no psycopg here (pip install -e '.[test]')")
+        _untested("PostgreSQL", "there is no psycopg here (pip install -e '.[test]')")
     found = programs()
     if found is None:
-        _untested("there is no PostgreSQL on this machine (apt-get install postgresql)")
+        _untested("PostgreSQL", "there is no PostgreSQL on this machine (apt-get install postgresql)")
     with tempfile.TemporaryDirectory(prefix="postgres-") as folder, PostgresServer(Path(folder), found) as server:
         yield server
 
 
-def _untested(reason: str) -> NoReturn:
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    """Return a real Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    program = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
+    if program is None:
+        _untested("Chromium", "there is none on this machine (apt-get install chromium-headless-shell)")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+def _untested(what: str, reason: str) -> NoReturn:
     """Fail in CI, and elsewhere skip with words that cannot be overlooked."""
     if os.environ.get("CI"):
-        pytest.fail(f"PostgreSQL: {reason}")
-    pytest.skip(f"NOT TESTED WITH POSTGRESQL: {reason}")
+        pytest.fail(f"{what}: {reason}")
+    pytest.skip(f"NOT TESTED WITH {what.upper()}: {reason}")
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgres"])

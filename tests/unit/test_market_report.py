@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,6 @@ from friday_store.market.leaderboard import fold_skills, folds
 from friday_store.market.results import ResultRow, Results
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from friday_store.registry import ModelRegistry
@@ -121,19 +119,6 @@ def test_plots_are_the_same_bytes_again_and_draw_any_text() -> None:
     assert all(svg.count("<svg") == 1 for svg in drawn[0])
     assert "<img" not in drawn[0][3]
     assert plots.calibration(y[:1], p[:1], 0.0)
-
-
-@pytest.fixture
-def browser() -> Iterator[Any]:
-    """Return a real Chromium, if this machine has one."""
-    api = pytest.importorskip("playwright.sync_api")
-    program = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("no Chromium is installed")
-    with api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.mark.parametrize("width", [390, 768, 1280])

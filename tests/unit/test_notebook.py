@@ -6,7 +6,6 @@ import copy
 import json
 import pickle
 import re
-import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -140,27 +139,20 @@ def test_a_sparkline_stays_in_its_box(values: list[float]) -> None:
     assert drawn.endswith("</svg>")
 
 
-def test_a_browser_draws_all_of_it(shop: ModelRegistry, tmp_path: Path) -> None:
+def test_a_browser_draws_all_of_it(shop: ModelRegistry, tmp_path: Path, browser: Any) -> None:
     """A real browser shows the pages without a request, without a message, and runs nothing."""
-    api = pytest.importorskip("playwright.sync_api")
-    program = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("no Chromium is installed")
     path = tmp_path / "page.html"
     path.write_text('<!doctype html><meta charset="utf-8"><title>shown</title>' + "<hr>".join(shown(shop).values()))
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1000, "height": 1400})
-        told: list[Any] = []
-        asked: list[str] = []
-        page.on("console", lambda message: told.append(message.text))
-        page.on("dialog", lambda dialog: told.append(dialog.message))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(path.as_uri())
-        assert ([], [path.as_uri()]) == (told, asked)
-        assert 3 == page.locator("svg").count()
-        assert page.locator("svg").first.bounding_box()["width"] == 120
-        assert page.locator("details[open]").count() >= 2
-        page.screenshot(path=tmp_path / "page.png", full_page=True)
-        browser.close()
+    page = browser.new_page(viewport={"width": 1000, "height": 1400})
+    told: list[Any] = []
+    asked: list[str] = []
+    page.on("console", lambda message: told.append(message.text))
+    page.on("dialog", lambda dialog: told.append(dialog.message))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(path.as_uri())
+    assert ([], [path.as_uri()]) == (told, asked)
+    assert 3 == page.locator("svg").count()
+    assert page.locator("svg").first.bounding_box()["width"] == 120
+    assert page.locator("details[open]").count() >= 2
+    page.screenshot(path=tmp_path / "page.png", full_page=True)
     assert (tmp_path / "page.png").stat().st_size > 10_000
